@@ -1,0 +1,254 @@
+"""What an analysis is: a name, parameters that validate themselves, and ``run(job)``.
+
+The class is all there is to write: the HTTP validation, the OpenAPI document and the launch forms come from it. A lab adds
+its own through the entry point group ``dlc_jupyter.analyses``. Nothing here knows HTTP, the queue or the database, and
+importing an analysis imports neither DeepLabCut nor torch: `Analysis.run` does, in the engine.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_origin
+
+import pydantic
+from pydantic import ConfigDict
+
+from dlc_jupyter.errors import BadRequest, NotFound
+
+ENTRY_POINTS = "dlc_jupyter.analyses"
+
+
+class Parameters(pydantic.BaseModel):
+    """The parameters of an analysis. Unknown names, NaN and infinity are refused.
+
+    Values from a form arrive as text: ``5``, ``true``, and for lists ``0,640,0,480``, ``[0, 640, 0, 480]`` or the field
+    repeated. All mean the same as the JSON values.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, protected_namespaces=())
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _from_form(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {name: cls._value_from_form(name, value) for name, value in values.items()}
+
+    @classmethod
+    def _value_from_form(cls, name: str, value: Any) -> Any:
+        """Read the text of one form field as the list or mapping that the field wants, where it wants one."""
+        known = cls.model_fields.get(name)
+        if known is None or not isinstance(value, str) or not _is_container(known.annotation):
+            return value
+        text = value.strip()
+        if text[:1] in ("[", "{"):
+            try:
+                return json.loads(text)
+            except ValueError:
+                return value
+        return [part.strip() for part in text.split(",")] if text else None
+
+
+def _is_container(annotation: Any) -> bool:
+    options = getattr(annotation, "__args__", ()) if get_origin(annotation) not in (list, tuple, dict) else (annotation,)
+    return any((get_origin(option) or option) in (list, tuple, dict) for option in (annotation, *options))
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How many videos an analysis takes."""
+
+    at_least: int = 1
+    at_most: int | None = None
+
+    def check(self, count: int) -> None:
+        """Refuse a number of files that the analysis cannot take."""
+        if count < self.at_least:
+            raise BadRequest(
+                f"This analysis needs {_files(self.at_least)}: give file_id"
+                + (" once for each." if self.at_least > 1 else "."),
+                reason="missing-file",
+            )
+        if self.at_most is not None and count > self.at_most:
+            raise BadRequest(f"This analysis takes at most {_files(self.at_most)}, not {count}.", reason="too-many-files")
+
+
+def _files(count: int) -> str:
+    return "one file" if count == 1 else "no file" if count == 0 else f"{count} files"
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A stored file as an analysis sees it: `path` is in the scratch folder, under a name of our own making."""
+
+    file_id: str
+    path: Path
+    filename: str
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Poses made earlier of the same video by the same model, staged in the scratch folder under DeepLabCut's names."""
+
+    analysis_id: str
+    files: Mapping[str, Path]  # the result's fields: "h5_file", "csv_file", "meta_file", "full_file"
+    result: Mapping[str, Any]
+
+
+#: What a job tells the worker: ("progress", {...}) or ("note", {...}).
+Report = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass
+class Job(Generic[P]):
+    """One run of an analysis, in a process and a scratch folder of its own.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        Validated.
+    inputs : sequence of InputFile
+        The videos, in the order in which they were given.
+    scratch : Path
+        An empty folder that goes when the analysis ends; outputs are written here.
+    model : Path or None
+        The config.yaml of a private copy of the model's project, which DeepLabCut may write to.
+    device : str
+        ``cpu`` or ``cuda:0`` (the one visible GPU).
+    threads : int
+        Processor threads this analysis may use.
+    poses : Poses or None
+        Poses made earlier, where the analysis asked for them (`Analysis.poses_of`).
+    """
+
+    parameters: P
+    inputs: Sequence[InputFile]
+    scratch: Path
+    model: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    poses: Poses | None = None
+    report: Report = field(default=lambda _kind, _values: None)
+    _reported: float = 0.0
+
+    def progress(self, done: float, total: float | None, unit: str) -> None:
+        """Tell how far the work has come; at most twice a second it is really told, and always at the end."""
+        now = time.monotonic()
+        if now - self._reported >= 0.5 or done == total:
+            self._reported = now
+            self.report("progress", {"done": done, "total": total, "unit": unit})
+
+    T = TypeVar("T")
+
+    def track(self, items: Iterable[T], total: int, unit: str) -> Iterator[T]:
+        """Yield the items, telling after each how many are done."""
+        self.progress(0, total, unit)
+        for done, item in enumerate(items, start=1):
+            yield item
+            self.progress(done, total, unit)
+
+    def note(self, message: str) -> None:
+        """Leave a remark in the result's ``notes``: something the user should know, though it is no error."""
+        self.report("note", {"message": message})
+
+    def save_csv(self, name: str, rows: Iterable[tuple[Any, ...]]) -> Path:
+        """Write rows to a CSV file in the scratch folder, and return its path for the result."""
+        path = self.scratch / name
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        return path
+
+
+class Analysis:
+    """An analysis: subclass it, name it, describe its parameters, and write `run`.
+
+    The class docstring's first line is what users read. `run` returns the result: a mapping of JSON values, in which every
+    field whose name ends in ``_file`` is the path of an output in the scratch folder; the worker stores that file and puts
+    its id there. Raise `dlc_jupyter.errors.AnalysisFailed` for what the user can mend.
+    """
+
+    name: ClassVar[str]
+    inputs: ClassVar[Inputs] = Inputs(at_least=1, at_most=1)
+    #: The kind of model its ``model`` parameter names, if it takes one.
+    model_kind: ClassVar[Literal["2d", "3d"] | None] = None
+    #: Whether it computes on the device, and so must wait for a GPU.
+    uses_device: ClassVar[bool] = False
+
+    #: Its own subclass of `Parameters`, nested in the class under that name.
+    Parameters: ClassVar[type[pydantic.BaseModel]]
+
+    def run(self, job: Any) -> dict[str, Any]:
+        """Do it. Runs in the engine; the only place that may import DeepLabCut."""
+        raise NotImplementedError
+
+    @classmethod
+    def poses_of(cls, parameters: Any) -> tuple[str, dict[str, Any]] | None:
+        """Name the analysis, and its parameters, whose earlier result `run` can start from. None: it needs none."""
+        return None
+
+    @classmethod
+    def summary(cls) -> str:
+        """The docstring's first line."""
+        return (cls.__doc__ or cls.name).strip().splitlines()[0]
+
+    @classmethod
+    def validate(cls, values: Mapping[str, Any]) -> Parameters:
+        """Return the parameters, or refuse them naming every field that is wrong."""
+        try:
+            return cls.Parameters.model_validate(dict(values))  # type: ignore[return-value]
+        except pydantic.ValidationError as error:
+            raise BadRequest(
+                f"The parameters of {cls.name} are not right: see errors. GET /schema describes them.",
+                reason="bad-parameters",
+                errors=[_explain(found) for found in error.errors()],
+            ) from None
+
+
+def _explain(found: Any) -> dict[str, str]:
+    field_name = ".".join(str(part) for part in found["loc"])
+    message = found["msg"]
+    if found["type"] == "extra_forbidden":
+        message = "There is no such parameter."
+    return {"field": field_name, "message": message}
+
+
+@cache
+def registry() -> dict[str, type[Analysis]]:
+    """Return every analysis by name: the built-in ones, and those of other packages' entry points."""
+    from dlc_jupyter.analyses.label import Label
+    from dlc_jupyter.analyses.sleep import Sleep
+    from dlc_jupyter.analyses.video import Video
+
+    found: dict[str, type[Analysis]] = {each.name: each for each in (Sleep, Video, Label)}
+    for entry in entry_points(group=ENTRY_POINTS):
+        added = entry.load()
+        found.setdefault(added.name, added)
+    return found
+
+
+def find_analysis(name: str) -> type[Analysis]:
+    """Return the analysis of that name, or refuse, naming those there are."""
+    try:
+        return registry()[name]
+    except KeyError:
+        known = sorted(registry())
+        raise BadRequest(
+            f"There is no analysis {name!r}. There are: {', '.join(known)}.", reason="unknown-analysis", analyses=known
+        ) from None
+
+
+def unknown_model(name: str, known: Iterable[str]) -> NotFound:
+    """Return the refusal for a model that is not registered."""
+    names = sorted(known)
+    listed = f"There are: {', '.join(names)}." if names else "None is registered yet: set models or models_dir."
+    return NotFound(f"There is no model {name!r}. {listed}", reason="unknown-model", models=names)

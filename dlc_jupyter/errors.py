@@ -1,0 +1,96 @@
+"""What can be refused, and what can go wrong: exceptions that know how an HTTP client should hear of them.
+
+Every message is a sentence for the person who asked: what is wrong and what to do. None carries a path of the
+server or a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Refusal(Exception):
+    """A request that cannot be done as it stands. Nothing has changed.
+
+    Parameters
+    ----------
+    message : str
+        A sentence that says what is wrong and what to do.
+    reason : str, optional
+        Stable kebab-case code for programs; the class's own when left out.
+    **fields
+        Further fields of the JSON answer, such as ``matches`` or ``errors``.
+    """
+
+    status = 400
+    reason = "bad-request"
+
+    def __init__(self, message: str, *, reason: str | None = None, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or type(self).reason
+        self.fields = fields
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the body of the HTTP answer."""
+        return {"message": self.message, "reason": self.reason, **self.fields}
+
+
+class BadRequest(Refusal):
+    """The request itself is malformed or its values are out of range."""
+
+
+class NotFound(Refusal):
+    """Nothing has that name or id."""
+
+    status, reason = 404, "not-found"
+
+
+class Conflict(Refusal):
+    """It exists, but its present state forbids this."""
+
+    status, reason = 409, "conflict"
+
+
+class Ambiguous(Conflict):
+    """The first characters of an id match more than one thing. ``matches`` names them."""
+
+    reason = "ambiguous-id"
+
+
+class TooLarge(Refusal):
+    """More bytes than the configured limit."""
+
+    status, reason = 413, "too-large"
+
+
+class NoSpace(Refusal):
+    """The disk, or the part of it this store may use, is full."""
+
+    status, reason = 507, "no-space"
+
+
+class AnalysisFailed(Exception):
+    """An analysis ended without a result that can be trusted.
+
+    Raised by analyses; becomes the ``error`` of the record: its type, message and hint.
+
+    Parameters
+    ----------
+    message : str
+        What went wrong, in the user's terms (frames, seconds, body parts, models).
+    hint : str, optional
+        What to do about it.
+    kind : str, optional
+        Stable name for programs, the ``type`` in the record's ``error``.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", kind: str = "AnalysisFailed") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.kind = kind
+
+    def as_json(self) -> dict[str, str]:
+        """Return the record's ``error``."""
+        return {"type": self.kind, "message": self.message, "hint": self.hint}

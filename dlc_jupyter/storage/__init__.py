@@ -1,0 +1,1 @@
+"""Bytes and rows. Knows nothing of analyses or DeepLabCut."""

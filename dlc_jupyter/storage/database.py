@@ -1,0 +1,169 @@
+"""Tables, connections and migrations: the one place that knows which database this is.
+
+SQLite by default; whatever only SQLite needs is in this module, so that everything else is plain SQLAlchemy Core.
+Times are seconds since 1970 in UTC, as floating point numbers; JSON is stored as text by SQLAlchemy's ``JSON``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text
+
+SCHEMA_VERSION = 1
+
+metadata = sa.MetaData()
+
+schema = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+#: Stored files, by the SHA-1 of their bytes. ``origin`` is ``upload``, ``path`` or the id of the analysis that made it.
+files = Table(
+    "files",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("file_id", String(40), nullable=False, unique=True),
+    Column("filename", Text, nullable=False),
+    Column("content_type", String(255), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("used", Float(53), nullable=False),  # last uploaded, registered or wanted by an analysis
+    Column("origin", String(64), nullable=False),
+    Column("linked_mtime_ns", BigInteger),  # set when the bytes are a hard link to a user's own file
+)
+
+#: Every name under which the same bytes came in.
+file_names = Table(
+    "file_names",
+    metadata,
+    Column("file_id", String(40), ForeignKey("files.file_id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("created", Float(53), nullable=False),
+)
+
+analyses = Table(
+    "analyses",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("analysis_id", String(40), nullable=False, unique=True),
+    Column("analysis", String(64), nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("owner", String(255), nullable=False),
+    Column("idempotency_key", String(255), unique=True),
+    Column("request_key", String(64)),  # hash of all that decides the result; None: never reused
+    Column("created", Float(53), nullable=False),
+    Column("started", Float(53)),
+    Column("finished", Float(53)),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("worker", String(255)),
+    Column("lease_until", Float(53)),
+    Column("process", String(64)),  # "<process group>:<start time>" of the engine child, for clean-up after a crash
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("progress", JSON(none_as_null=True)),
+    Column("result", JSON(none_as_null=True)),
+    Column("error", JSON(none_as_null=True)),
+    Index("analyses_by_state", "state", "seq"),
+    Index("analyses_by_request", "request_key"),
+)
+
+#: The files that go into an analysis (``role`` = "input", in order) and that came out of it ("output").
+analysis_files = Table(
+    "analysis_files",
+    metadata,
+    Column("analysis_id", String(40), ForeignKey("analyses.analysis_id", ondelete="CASCADE"), primary_key=True),
+    Column("role", String(8), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("file_id", String(40), nullable=False),
+    Index("analysis_files_by_file", "file_id"),
+)
+
+#: Workers that are, or lately were, alive; ``status`` is what `GET /status` shows of worker, engine and devices.
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("seen", Float(53), nullable=False),
+    Column("status", JSON, nullable=False),
+)
+
+
+class Database:
+    """Connections to one database, and its schema brought up to date.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL.
+    shared_memory : bool, optional
+        Whether SQLite may use its write-ahead log, which needs a local disk.
+    """
+
+    def __init__(self, url: str, *, shared_memory: bool = True) -> None:
+        self.engine = sa.create_engine(url, **_options(url))
+        if self.engine.dialect.name == "sqlite":
+            _prepare_sqlite(self.engine, "WAL" if shared_memory else "DELETE")
+        self._migrate()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction: all of it happens, or nothing does."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A consistent view for reading, which never waits for a writer."""
+        with self.engine.connect().execution_options(read_only=True) as connection:
+            yield connection
+
+    def insert_if_new(self, table: Table, values: dict[str, Any]) -> Any:
+        """Return an INSERT that does nothing where the row is there already."""
+        dialect = self.engine.dialect.name
+        module = __import__(f"sqlalchemy.dialects.{dialect}", fromlist=["insert"])
+        return module.insert(table).values(**values).on_conflict_do_nothing()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def _migrate(self) -> None:
+        with self.write() as connection:
+            metadata.create_all(connection)
+            version = connection.execute(sa.select(schema.c.version)).scalar()
+            if version is None:
+                connection.execute(schema.insert().values(version=SCHEMA_VERSION))
+            elif version > SCHEMA_VERSION:
+                raise RuntimeError(
+                    f"The database was written by a newer dlc_jupyter (schema {version}, known here: {SCHEMA_VERSION}). "
+                    "Upgrade dlc_jupyter, or point data_dir at another folder."
+                )
+
+
+def database_url(root: Path, configured: str) -> str:
+    """Return the URL of the database: the configured one, or SQLite in the data folder `root`."""
+    return configured or f"sqlite:///{root / 'dlc.db'}"
+
+
+def _options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 15, "check_same_thread": False}}
+    return {"pool_pre_ping": True}
+
+
+def _prepare_sqlite(engine: sa.Engine, journal_mode: str) -> None:
+    """Make SQLite's transactions real ones: the driver starts none by itself, and a writer takes its lock at once."""
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA journal_mode={journal_mode}")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def began(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("read_only") else "BEGIN IMMEDIATE")
