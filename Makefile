@@ -1,0 +1,50 @@
+# Everything runs in .venv, which is made when something needs it and again when the package's description changes.
+PYTHON_IN_VENV := .venv/bin/python
+
+# Where `make demo` keeps its data and its results.
+DEMO_FOLDER ?= demo-run
+# More for pytest, for example: make test ARGS="tests/storage -x"
+ARGS ?=
+
+# Nothing is downloaded and nothing is drawn on a screen. One thread for each process: with several processes on few cores
+# torch's default is several times slower.
+TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 MPLBACKEND=Agg OMP_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help .venv demo test lint format bench docs dist lock clean
+
+help: ## Show what there is
+	@sed -n 's/^\([.a-z]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+.venv: .venv/.complete ## Make the environment: DeepLabCut, JupyterLab, test tools and this package
+
+.venv/.complete: pyproject.toml constraints.txt tools/environment.sh tools/pair_torchvision.py tools/torchvision_cpu_shim.py
+	tools/environment.sh
+
+demo: .venv/.complete ## Turn the demo video into poses and a labelled video, through the HTTP API
+	@tools/system_packages.sh ffmpeg ffprobe
+	.venv/bin/dlc-jupyter demo --folder $(DEMO_FOLDER) $(ARGS)
+
+test: .venv/.complete ## Run every test
+	@tools/system_packages.sh ffmpeg ffprobe curl
+	$(TEST_ENVIRONMENT) $(PYTHON_IN_VENV) -m pytest $(ARGS)
+
+lint: .venv/.complete ## Check style, format and types; change nothing
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: .venv/.complete ## Format, and mend what lint can mend by itself
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+dist: .venv/.complete ## Build the wheel and the source archive into dist/
+	$(PYTHON_IN_VENV) -m build --outdir dist .
+
+lock: .venv/.complete ## Write constraints.txt from what is in .venv now
+	$(PYTHON_IN_VENV) tools/write_constraints.py
+
+clean: ## Remove what was built and what the demo made; .venv stays
+	rm -rf build dist $(DEMO_FOLDER) .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Make the development environment `.venv`: DeepLabCut, JupyterLab, the test tools, and this package, editable.
+#
+# Run it by `make .venv`. PYTHON=/path/to/python chooses the interpreter; otherwise the first of python3.11 (the version
+# that constraints.txt was written with), 3.12, 3.13 and python3 that will do is taken.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+is_recent() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3}; do
+        if is_recent "$candidate"; then
+            "$candidate" -c 'import sys; print(sys.executable)'
+            return
+        fi
+    done
+    echo "Python 3.11 or newer is needed and ${PYTHON:-none} was found. Install one, or run: make PYTHON=/path/to/python3.11 …" >&2
+    return 1
+}
+
+if ! { is_recent .venv/bin/python && .venv/bin/python -m pip --version >/dev/null; }; then
+    python=$(find_python)
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        tools/system_packages.sh "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+    fi
+    echo "Making .venv with $python"
+    "$python" -m venv --clear .venv
+fi
+
+.venv/bin/python -m pip install --progress-bar off -c constraints.txt -e '.[deeplabcut,lab,test]'
+.venv/bin/python tools/pair_torchvision.py
+
+# An editable install copies no shared data, so the server extension is enabled by a link, which an edit goes through.
+enabled=.venv/etc/jupyter/jupyter_server_config.d
+mkdir -p "$enabled"
+ln -sf ../../../../jupyter-config/server-config/dlc_jupyter.json "$enabled/dlc_jupyter.json"
+
+touch .venv/.complete
