@@ -64,8 +64,8 @@ class Settings(Configurable):
     engine_idle_minutes = Float(
         0.0,
         min=0,
-        help="The engine (DeepLabCut loaded, about 600 MB of memory) is stopped when nothing was analysed for this many "
-        "minutes; the next analysis then waits about ten seconds for it. 0: never.",
+        help="The engine (DeepLabCut loaded, about 600 MB of memory) is stopped when nothing was analysed for this "
+        "many minutes; the next analysis then waits about ten seconds for it. 0: never.",
     ).tag(config=True)
     device = Unicode(
         "auto",
@@ -85,9 +85,9 @@ class Settings(Configurable):
     lease_seconds = Float(
         30.0, min=1, help="An analysis whose worker has not been heard of for this long goes back to the queue."
     ).tag(config=True)
-    database_url = Unicode(
-        "", help="SQLAlchemy URL of the database. Left out: SQLite in the data folder."
-    ).tag(config=True)
+    database_url = Unicode("", help="SQLAlchemy URL of the database. Left out: SQLite in the data folder.").tag(
+        config=True
+    )
 
     @classmethod
     def section_names(cls) -> list[str]:

@@ -1,8 +1,8 @@
 """What an analysis is: a name, parameters that validate themselves, and ``run(job)``.
 
-The class is all there is to write: the HTTP validation, the OpenAPI document and the launch forms come from it. A lab adds
-its own through the entry point group ``dlc_jupyter.analyses``. Nothing here knows HTTP, the queue or the database, and
-importing an analysis imports neither DeepLabCut nor torch: `Analysis.run` does, in the engine.
+The class is all there is to write: the HTTP validation, the OpenAPI document and the launch forms come from it. A lab
+adds its own through the entry point group ``dlc_jupyter.analyses``. Nothing here knows HTTP, the queue or the database,
+and importing an analysis imports neither DeepLabCut nor torch: `Analysis.run` does, in the engine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_origin
 import pydantic
 from pydantic import ConfigDict
 
-from dlc_jupyter.errors import BadRequest, NotFound
+from dlc_jupyter.errors import BadRequest
 
 ENTRY_POINTS = "dlc_jupyter.analyses"
 
@@ -57,8 +57,9 @@ class Parameters(pydantic.BaseModel):
 
 
 def _is_container(annotation: Any) -> bool:
-    options = getattr(annotation, "__args__", ()) if get_origin(annotation) not in (list, tuple, dict) else (annotation,)
-    return any((get_origin(option) or option) in (list, tuple, dict) for option in (annotation, *options))
+    """Whether an annotation such as ``list[int] | None`` admits a list, a tuple or a mapping."""
+    options = (annotation, *getattr(annotation, "__args__", ()))
+    return any((get_origin(option) or option) in (list, tuple, dict) for option in options)
 
 
 P = TypeVar("P", bound=Parameters)
@@ -80,7 +81,9 @@ class Inputs:
                 reason="missing-file",
             )
         if self.at_most is not None and count > self.at_most:
-            raise BadRequest(f"This analysis takes at most {_files(self.at_most)}, not {count}.", reason="too-many-files")
+            raise BadRequest(
+                f"This analysis takes at most {_files(self.at_most)}, not {count}.", reason="too-many-files"
+            )
 
 
 def _files(count: int) -> str:
@@ -98,7 +101,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Poses:
-    """Poses made earlier of the same video by the same model, staged in the scratch folder under DeepLabCut's names."""
+    """Poses made earlier of the same video by the same model, staged in the scratch folder."""
 
     analysis_id: str
     files: Mapping[str, Path]  # the result's fields: "h5_file", "csv_file", "meta_file", "full_file"
@@ -172,9 +175,9 @@ class Job(Generic[P]):
 class Analysis:
     """An analysis: subclass it, name it, describe its parameters, and write `run`.
 
-    The class docstring's first line is what users read. `run` returns the result: a mapping of JSON values, in which every
-    field whose name ends in ``_file`` is the path of an output in the scratch folder; the worker stores that file and puts
-    its id there. Raise `dlc_jupyter.errors.AnalysisFailed` for what the user can mend.
+    The class docstring's first line is what users read. `run` returns the result: a mapping of JSON values, in which
+    every field whose name ends in ``_file`` is the path of an output in the scratch folder; the worker stores that file
+    and puts its id there. Raise `dlc_jupyter.errors.AnalysisFailed` for what the user can mend.
     """
 
     name: ClassVar[str]
@@ -183,6 +186,9 @@ class Analysis:
     model_kind: ClassVar[Literal["2d", "3d"] | None] = None
     #: Whether it computes on the device, and so must wait for a GPU.
     uses_device: ClassVar[bool] = False
+
+    #: Whether the same request may be answered with an earlier result.
+    reusable: ClassVar[bool] = True
 
     #: Its own subclass of `Parameters`, nested in the class under that name.
     Parameters: ClassVar[type[pydantic.BaseModel]]
@@ -202,10 +208,10 @@ class Analysis:
         return (cls.__doc__ or cls.name).strip().splitlines()[0]
 
     @classmethod
-    def validate(cls, values: Mapping[str, Any]) -> Parameters:
+    def validate(cls, values: Mapping[str, Any]) -> pydantic.BaseModel:
         """Return the parameters, or refuse them naming every field that is wrong."""
         try:
-            return cls.Parameters.model_validate(dict(values))  # type: ignore[return-value]
+            return cls.Parameters.model_validate(dict(values))
         except pydantic.ValidationError as error:
             raise BadRequest(
                 f"The parameters of {cls.name} are not right: see errors. GET /schema describes them.",
@@ -245,10 +251,3 @@ def find_analysis(name: str) -> type[Analysis]:
         raise BadRequest(
             f"There is no analysis {name!r}. There are: {', '.join(known)}.", reason="unknown-analysis", analyses=known
         ) from None
-
-
-def unknown_model(name: str, known: Iterable[str]) -> NotFound:
-    """Return the refusal for a model that is not registered."""
-    names = sorted(known)
-    listed = f"There are: {', '.join(names)}." if names else "None is registered yet: set models or models_dir."
-    return NotFound(f"There is no model {name!r}. {listed}", reason="unknown-model", models=names)

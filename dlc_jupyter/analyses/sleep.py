@@ -18,6 +18,7 @@ class Sleep(Analysis):
 
     name = "sleep"
     inputs = Inputs(at_least=0)
+    reusable = False  # the waiting is the point
 
     class Parameters(BaseParameters):
         """How long to wait."""

@@ -138,7 +138,7 @@ class Database:
                 connection.execute(schema.insert().values(version=SCHEMA_VERSION))
             elif version > SCHEMA_VERSION:
                 raise RuntimeError(
-                    f"The database was written by a newer dlc_jupyter (schema {version}, known here: {SCHEMA_VERSION}). "
+                    f"The database was written by a newer dlc_jupyter (schema {version}, not {SCHEMA_VERSION}). "
                     "Upgrade dlc_jupyter, or point data_dir at another folder."
                 )
 
@@ -166,4 +166,5 @@ def _prepare_sqlite(engine: sa.Engine, journal_mode: str) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def began(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("read_only") else "BEGIN IMMEDIATE")
+        read_only = connection.get_execution_options().get("read_only")
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,172 @@
+"""What every handler shares: who asks, what a request says, and how an answer or a refusal is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from jupyter_server.base.handlers import APIHandler
+from jupyter_server.extension.handler import ExtensionHandlerMixin
+from tornado import web
+
+from dlc_jupyter.errors import BadRequest, Refusal
+from dlc_jupyter.jobs.queue import Doorbell
+from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.pose.models import Models
+from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.database import Database
+from dlc_jupyter.storage.files import FileStore
+
+A = ParamSpec("A")
+R = TypeVar("R")
+
+#: Key of the `Services` in the web application's settings.
+SERVICES = "dlc_services"
+
+
+@dataclass
+class Services:
+    """What handlers work with, opened once by the application."""
+
+    settings: Settings
+    database: Database
+    files: FileStore
+    records: Records
+    models: Models
+    doorbell: Doorbell
+    #: Blocking work (database, disk) is done here, never on the event loop.
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="dlc"))
+
+
+class DLCHandler(ExtensionHandlerMixin, APIHandler):
+    """Base of all handlers. `dlc_jupyter.errors.Refusal` raised anywhere in a handler becomes its JSON answer."""
+
+    @property
+    def services(self) -> Services:
+        """The opened store, tables and models."""
+        services: Services = self.settings[SERVICES]
+        return services
+
+    async def call(self, function: Callable[A, R], *args: A.args, **kwargs: A.kwargs) -> R:
+        """Run blocking `function` in a thread and return what it returns."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.services.pool, lambda: function(*args, **kwargs))
+
+    @property
+    def owner(self) -> str:
+        """Name of the user who asks."""
+        return str(getattr(self.current_user, "username", ""))
+
+    # -- the request -------------------------------------------------------------------------------------------------
+
+    def form(self) -> dict[str, Any]:
+        """Return the parameters of the body, whichever of the three forms it has.
+
+        Multipart and url-encoded fields that are repeated become lists; JSON stays as it is.
+
+        Raises
+        ------
+        BadRequest
+            The body is neither of the three, or is broken.
+        """
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind == "application/json":
+            return self._json_object()
+        if kind in ("application/x-www-form-urlencoded", "multipart/form-data") or not self.request.body:
+            if self.request.files:
+                raise BadRequest(
+                    "Send a file to POST /file first, then name it here by file_id.", reason="file-in-form"
+                )
+            values = {name: self.get_body_arguments(name, strip=False) for name in self.request.body_arguments}
+            return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
+        raise BadRequest(
+            "Send the parameters as a form (multipart/form-data or application/x-www-form-urlencoded) or as JSON.",
+            reason="unknown-content-type",
+        )
+
+    def _json_object(self) -> dict[str, Any]:
+        try:
+            values = json.loads(self.request.body, parse_constant=_no_constant)
+        except ValueError:
+            raise BadRequest("The body is not valid JSON.", reason="bad-json") from None
+        if not isinstance(values, dict):
+            raise BadRequest("The body must be a JSON object.", reason="bad-json")
+        return values
+
+    def limit(self, default: int, most: int = 1000) -> int:
+        """Return ``?limit=``, between 1 and `most`."""
+        text = self.get_query_argument("limit", str(default))
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+            raise BadRequest(f"limit must be a whole number from 1 to {most}.", reason="bad-limit")
+        return int(text)
+
+    # -- the answer --------------------------------------------------------------------------------------------------
+
+    def answer(self, body: Any) -> None:
+        """Write a JSON answer."""
+        self.finish(json.dumps(body))
+
+    def link_next(self, last: str, limit: int) -> None:
+        """Say where the next page of a list is."""
+        path = f"{self.request.path}?limit={limit}&after={last}"
+        self.set_header("Link", f'<{path}>; rel="next"')
+
+    def check_xsrf_cookie(self) -> None:
+        """Refuse strangers as strangers: Jupyter would tell them of a missing ``_xsrf`` argument."""
+        if getattr(self, "_jupyter_current_user", self) is None:
+            self._refuse_stranger()
+        super().check_xsrf_cookie()
+
+    async def prepare(self) -> None:
+        """Authenticate, before any byte of a body is read."""
+        await super().prepare()
+        if self.current_user is None:
+            self._refuse_stranger()
+
+    def _refuse_stranger(self) -> NoReturn:
+        refusal = Refusal(
+            "Give the server's token: in the header 'Authorization: token …', or as ?token=….",
+            reason="authentication-required",
+        )
+        refusal.status = 403
+        raise refusal
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log a refusal in a line; only what is our own fault with its traceback."""
+        if isinstance(value, Refusal):
+            self.log.info("%s %s: %s", self.request.method, self.request.path, value.message)
+        else:
+            super().log_exception(typ, value, tb)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Write ``{"message", "reason", …}``. Neither a traceback nor a path leaves the server."""
+        error = (kwargs.get("exc_info") or (None, None, None))[1]
+        if isinstance(error, Refusal):
+            self.set_status(error.status)
+            body: Mapping[str, Any] = error.as_json()
+        elif isinstance(error, web.HTTPError):
+            message = error.log_message % error.args if error.log_message and error.args else error.log_message
+            body = {"message": message or self._reason, "reason": _kebab(self._reason)}
+        elif status_code < 500:
+            body = {"message": self._reason, "reason": _kebab(self._reason)}
+        else:
+            body = {"message": "The server met an error of its own; its log says more.", "reason": "internal-error"}
+        self.finish(json.dumps(body))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _kebab(phrase: str) -> str:
+    return "-".join(phrase.lower().split())
+
+
+def as_list(value: Any) -> list[str]:
+    """Return a form or JSON value that may be given once or several times as a list of text."""
+    values: Iterable[Any] = value if isinstance(value, list) else [] if value is None else [value]
+    return [str(each) for each in values]

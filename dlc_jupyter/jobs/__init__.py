@@ -1,0 +1,1 @@
+"""How an analysis gets from asked-for to done."""

@@ -1,0 +1,534 @@
+"""The analyses table: the truth about every analysis.
+
+``queued → running → succeeded | failed | cancelled``, and ``running → queued`` when a worker gives an analysis back or
+was lost. Every transition is one method, and each is one guarded UPDATE: whoever comes second changes nothing and is
+told so. Times are passed in as seconds since 1970 (UTC).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from dlc_jupyter.errors import Ambiguous, Conflict, NotFound
+from dlc_jupyter.storage.database import Database, analyses, analysis_files, files
+
+
+class State(StrEnum):
+    """Where an analysis stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def active(self) -> bool:
+        """Whether something is still to happen."""
+        return self in (State.QUEUED, State.RUNNING)
+
+
+ACTIVE = (State.QUEUED, State.RUNNING)
+FINISHED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Request:
+    """An analysis asked for, validated: what `Records.create` writes down.
+
+    `parameters` are JSON values; `request_key` is a hash of all that decides the result, or None where the same request
+    must always run anew.
+    """
+
+    analysis: str
+    parameters: Mapping[str, Any]
+    file_ids: Sequence[str] = ()
+    owner: str = ""
+    request_key: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row: an analysis as it stood when it was read."""
+
+    seq: int
+    analysis_id: str
+    analysis: str
+    parameters: dict[str, Any]
+    state: State
+    owner: str
+    created: float
+    started: float | None
+    finished: float | None
+    attempt: int
+    worker: str | None
+    process: str | None
+    cancel_requested: bool
+    request_key: str | None
+    idempotency_key: str | None
+    progress: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    file_ids: tuple[str, ...] = field(default=())
+    position: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as `GET /analysis` shows it. ``position`` counts from 1 and is null unless queued."""
+        return {
+            "analysis_id": self.analysis_id,
+            "analysis": self.analysis,
+            "file_id": list(self.file_ids),
+            "parameters": self.parameters,
+            "state": self.state,
+            "progress": self.progress,
+            "position": self.position,
+            "created": iso(self.created),
+            "started": iso(self.started),
+            "finished": iso(self.finished),
+            "owner": self.owner,
+            "attempt": self.attempt,
+        }
+
+
+def iso(moment: float | None) -> str | None:
+    """Return seconds since 1970 as ISO 8601 in UTC."""
+    return moment if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+
+
+COLUMNS = [column for column in analyses.c if column.name != "lease_until"]
+
+
+class Records:
+    """The analyses of one database.
+
+    Parameters
+    ----------
+    database : Database
+        Shared with the file store, so that an analysis and the files it needs are seen in one transaction.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    # -- asked for ---------------------------------------------------------------------------------------------------
+
+    def create(self, request: Request, now: float, *, reuse: bool = True) -> Record:
+        """Write down a request, and return its record.
+
+        With an idempotency key that was used before, that analysis is returned. Where an earlier analysis of the same
+        `Request.request_key` has succeeded and `reuse` is true, the new one has succeeded too, with the same result.
+
+        Raises
+        ------
+        NotFound
+            An input file is gone.
+        Conflict
+            The idempotency key was used for a different request.
+        """
+        try:
+            with self.database.write() as connection:
+                earlier = self._same_key(connection, request)
+                if earlier:
+                    return earlier
+                self._take_files(connection, request.file_ids, now)
+                done = self._reusable(connection, request.request_key) if reuse else None
+                analysis_id = secrets.token_hex(20)
+                values = {
+                    "analysis_id": analysis_id,
+                    "analysis": request.analysis,
+                    "parameters": dict(request.parameters),
+                    "owner": request.owner,
+                    "request_key": request.request_key,
+                    "idempotency_key": request.idempotency_key,
+                    "created": now,
+                    "state": State.QUEUED,
+                }
+                if done:
+                    values |= {"state": State.SUCCEEDED, "started": now, "finished": now, "result": done.result}
+                connection.execute(analyses.insert().values(**values))
+                _link(connection, analysis_id, "input", request.file_ids)
+                if done:
+                    _link(connection, analysis_id, "output", _outputs(connection, done.analysis_id))
+                return self._one(connection, analyses.c.analysis_id == analysis_id)
+        except IntegrityError:  # two requests with one idempotency key at the same moment
+            with self.database.read() as connection:
+                earlier = self._same_key(connection, request)
+                if earlier:
+                    return earlier
+            raise
+
+    def _same_key(self, connection: sa.Connection, request: Request) -> Record | None:
+        if not request.idempotency_key:
+            return None
+        try:
+            earlier = self._one(connection, analyses.c.idempotency_key == request.idempotency_key)
+        except NotFound:
+            return None
+        asked = (request.analysis, dict(request.parameters), tuple(request.file_ids))
+        if (earlier.analysis, earlier.parameters, earlier.file_ids) != asked:
+            raise Conflict(
+                "This Idempotency-Key was used for a different request. Use a new key for a new request.",
+                reason="idempotency-key-reused",
+            )
+        return earlier
+
+    def _take_files(self, connection: sa.Connection, file_ids: Sequence[str], now: float) -> None:
+        """Make sure that the files are there, and stay while the analysis is active."""
+        wanted = files.c.file_id.in_(set(file_ids))
+        found = set(connection.scalars(sa.select(files.c.file_id).where(wanted).with_for_update(read=True)))
+        for missing in [each for each in file_ids if each not in found]:
+            raise NotFound(f"There is no file {missing}. Upload it first.", reason="unknown-file")
+        connection.execute(files.update().where(wanted).values(used=now))
+
+    def _reusable(self, connection: sa.Connection, request_key: str | None) -> Record | None:
+        """Return a succeeded analysis of the same request whose outputs are all still stored."""
+        if request_key is None:
+            return None
+        same = sa.and_(analyses.c.request_key == request_key, analyses.c.state == State.SUCCEEDED)
+        for analysis_id in connection.scalars(
+            sa.select(analyses.c.analysis_id).where(same).order_by(analyses.c.seq.desc()).limit(5)
+        ).all():
+            outputs = _outputs(connection, analysis_id)
+            stored = connection.scalar(
+                sa.select(sa.func.count()).select_from(files).where(files.c.file_id.in_(set(outputs)))
+            )
+            if stored == len(set(outputs)):
+                return self._one(connection, analyses.c.analysis_id == analysis_id)
+        return None
+
+    def succeeded(self, request_key: str) -> Record | None:
+        """Return an earlier analysis with this key that has succeeded and whose outputs are still stored."""
+        with self.database.read() as connection:
+            return self._reusable(connection, request_key)
+
+    # -- looked at ---------------------------------------------------------------------------------------------------
+
+    def find(self, prefix: str) -> Record:
+        """Return the analysis whose id begins with `prefix`.
+
+        Raises
+        ------
+        NotFound
+            None does, or `prefix` is no hexadecimal text.
+        Ambiguous
+            More than one does; ``matches`` names up to ten.
+        """
+        prefix = prefix.lower()
+        unknown = NotFound(f"There is no analysis {prefix[:80]!r}.", reason="unknown-analysis-id")
+        if not prefix or len(prefix) > 40 or not set(prefix) <= set("0123456789abcdef"):
+            raise unknown
+        within = sa.and_(analyses.c.analysis_id >= prefix, analyses.c.analysis_id < prefix + "g")
+        with self.database.read() as connection:
+            matches = connection.scalars(sa.select(analyses.c.analysis_id).where(within).limit(10)).all()
+            if not matches:
+                raise unknown
+            if len(matches) > 1:
+                raise Ambiguous(
+                    f"{len(matches)} analyses begin with {prefix}: give more characters.", matches=list(matches)
+                )
+            return self._one(connection, analyses.c.analysis_id == matches[0])
+
+    def page(self, limit: int = 100, after: str | None = None) -> list[Record]:
+        """Return up to `limit` analyses, newest first, beginning behind the analysis `after`.
+
+        Raises
+        ------
+        NotFound
+            There is no analysis `after`.
+        """
+        query = sa.select(*COLUMNS).order_by(analyses.c.seq.desc()).limit(limit)
+        before = self.find(after).seq if after else None
+        with self.database.read() as connection:
+            rows = connection.execute(query if before is None else query.where(analyses.c.seq < before)).all()
+            return self._complete(connection, rows)
+
+    def count(self) -> dict[str, int]:
+        """Return how many analyses are in each state that any is in."""
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(analyses.c.state, sa.func.count()).group_by(analyses.c.state))
+            return dict(row._tuple() for row in rows)
+
+    def next_queued(self) -> Record | None:
+        """Return the analysis that would be claimed next, without claiming it."""
+        query = sa.select(*COLUMNS).where(analyses.c.state == State.QUEUED).order_by(analyses.c.seq).limit(1)
+        with self.database.read() as connection:
+            return next(iter(self._complete(connection, connection.execute(query).all())), None)
+
+    def outputs(self, analysis_id: str) -> list[str]:
+        """Return the ids of the files that an analysis made."""
+        with self.database.read() as connection:
+            return _outputs(connection, analysis_id)
+
+    # -- worked on ---------------------------------------------------------------------------------------------------
+
+    def claim(self, worker: str, now: float, lease_seconds: float) -> Record | None:
+        """Take the oldest queued analysis for `worker`, or None. Safe against any number of other workers."""
+        oldest = (
+            sa.select(analyses.c.seq)
+            .where(analyses.c.state == State.QUEUED)
+            .order_by(analyses.c.seq)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        taken = (
+            analyses.update()
+            .where(analyses.c.seq == oldest, analyses.c.state == State.QUEUED)
+            .values(
+                state=State.RUNNING,
+                worker=worker,
+                lease_until=now + lease_seconds,
+                started=now,
+                attempt=analyses.c.attempt + 1,
+                progress=None,
+                process=None,
+            )
+            .returning(analyses.c.seq)
+        )
+        with self.database.write() as connection:
+            seq = connection.scalar(taken)
+            return None if seq is None else self._one(connection, analyses.c.seq == seq)
+
+    def heartbeat(
+        self, analysis_id: str, worker: str, now: float, lease_seconds: float, progress: Mapping[str, Any] | None = None
+    ) -> bool | None:
+        """Renew the lease, and write the progress if any is given.
+
+        Returns
+        -------
+        bool or None
+            Whether somebody asked to cancel it; None when it is no longer this worker's, which must then stop.
+        """
+        values: dict[str, Any] = {"lease_until": now + lease_seconds}
+        if progress is not None:
+            values["progress"] = dict(progress)
+        with self.database.write() as connection:
+            held = analyses.update().where(*_held(analysis_id, worker)).values(**values)
+            asked: bool | None = connection.scalar(held.returning(analyses.c.cancel_requested))
+            return asked
+
+    def set_process(self, analysis_id: str, worker: str, process: str) -> None:
+        """Note which process group runs it, so that a later worker can end what a crash left behind."""
+        with self.database.write() as connection:
+            connection.execute(analyses.update().where(*_held(analysis_id, worker)).values(process=process))
+
+    def succeed(
+        self, analysis_id: str, worker: str, now: float, result: Mapping[str, Any], outputs: Sequence[str]
+    ) -> bool:
+        """Finish with a result; `outputs` are the ids of the files in it. False: it was no longer this worker's."""
+        with self.database.write() as connection:
+            done = self._end(connection, analysis_id, worker, now, State.SUCCEEDED, result=dict(result))
+            if done:
+                _link(connection, analysis_id, "output", outputs)
+            return done
+
+    def fail(self, analysis_id: str, worker: str, now: float, error: Mapping[str, Any]) -> bool:
+        """Finish with an error (``type, message, hint``). False: it was no longer this worker's."""
+        with self.database.write() as connection:
+            return self._end(connection, analysis_id, worker, now, State.FAILED, error=dict(error))
+
+    def cancelled(self, analysis_id: str, worker: str, now: float) -> bool:
+        """Finish because it was asked to be cancelled and its process is gone."""
+        with self.database.write() as connection:
+            return self._end(connection, analysis_id, worker, now, State.CANCELLED)
+
+    def release(self, analysis_id: str, worker: str) -> bool:
+        """Give it back to the queue as if it had never been claimed: the worker stops, the analysis is not at fault."""
+        with self.database.write() as connection:
+            given = connection.execute(
+                analyses.update()
+                .where(*_held(analysis_id, worker))
+                .values(**_BACK_IN_QUEUE, attempt=analyses.c.attempt - 1)
+            )
+            return given.rowcount == 1
+
+    def retry(
+        self, analysis_id: str, worker: str, now: float, max_attempts: int, error: Mapping[str, Any]
+    ) -> State | None:
+        """Give it back to the queue after its process was killed; fail it with `error` when it was tried enough.
+
+        Returns
+        -------
+        State or None
+            The state it has now; None when it was no longer this worker's.
+        """
+        return self._retry(_held(analysis_id, worker), now, max_attempts, error).get(analysis_id)
+
+    def recover(self, now: float, max_attempts: int, error: Mapping[str, Any], worker_prefix: str = "") -> list[Record]:
+        """Give back what lost its worker.
+
+        That is every running analysis whose lease has run out or, with `worker_prefix`, whose worker's name begins so
+        (the caller knows that those are dead).
+
+        Returns
+        -------
+        list of Record
+            The analyses as they stood before, with the process group that may still have to be ended.
+        """
+        lost = [analyses.c.state == State.RUNNING]
+        if worker_prefix:
+            lost.append(analyses.c.worker.startswith(worker_prefix, autoescape=True))
+        else:
+            lost.append(analyses.c.lease_until < now)
+        with self.database.read() as connection:
+            found = self._complete(connection, connection.execute(sa.select(*COLUMNS).where(*lost)).all())
+        for record in found:
+            self._retry((*lost, analyses.c.analysis_id == record.analysis_id), now, max_attempts, error)
+        return found
+
+    def _retry(self, where: Iterable[Any], now: float, max_attempts: int, error: Mapping[str, Any]) -> dict[str, State]:
+        """Queue again, cancel (where that was asked), or fail, each in one guarded UPDATE."""
+        changed: dict[str, State] = {}
+        steps: list[tuple[State, list[Any], dict[str, Any]]] = [
+            (State.CANCELLED, [analyses.c.cancel_requested.is_(True)], {**_ENDED, "finished": now}),
+            (State.FAILED, [analyses.c.attempt >= max_attempts], {**_ENDED, "finished": now, "error": dict(error)}),
+            (State.QUEUED, [], dict(_BACK_IN_QUEUE)),
+        ]
+        with self.database.write() as connection:
+            for state, further, values in steps:
+                update = analyses.update().where(*where, *further).values(**{**values, "state": state})
+                for analysis_id in connection.scalars(update.returning(analyses.c.analysis_id)):
+                    changed[analysis_id] = state
+        return changed
+
+    def _end(
+        self, connection: sa.Connection, analysis_id: str, worker: str, now: float, state: State, **values: Any
+    ) -> bool:
+        ended = (
+            analyses.update()
+            .where(*_held(analysis_id, worker))
+            .values(**{**_ENDED, **values}, state=state, finished=now)
+        )
+        return connection.execute(ended).rowcount == 1
+
+    # -- given up ----------------------------------------------------------------------------------------------------
+
+    def cancel(self, analysis_id: str, now: float) -> State:
+        """Cancel a queued analysis at once; ask the worker of a running one to stop it.
+
+        Returns
+        -------
+        State
+            ``cancelled``, or ``running`` while the worker ends it.
+
+        Raises
+        ------
+        Conflict
+            It has already finished.
+        """
+        with self.database.write() as connection:
+            this = analyses.c.analysis_id == analysis_id
+            at_once = analyses.update().where(this, analyses.c.state == State.QUEUED)
+            if connection.execute(at_once.values(state=State.CANCELLED, finished=now, cancel_requested=True)).rowcount:
+                return State.CANCELLED
+            asked = analyses.update().where(this, analyses.c.state == State.RUNNING).values(cancel_requested=True)
+            if connection.execute(asked).rowcount:
+                return State.RUNNING
+            record = self._one(connection, this)
+            raise Conflict(f"This analysis has already {_verb(record.state)}.", reason="already-finished")
+
+    def delete(self, analysis_id: str) -> list[str]:
+        """Forget a finished analysis.
+
+        Returns
+        -------
+        list of str
+            Ids of the files that it made and that nothing else uses: the caller removes them from the store.
+
+        Raises
+        ------
+        Conflict
+            It is queued or running.
+        """
+        with self.database.write() as connection:
+            outputs = _outputs(connection, analysis_id)
+            gone = analyses.delete().where(analyses.c.analysis_id == analysis_id, analyses.c.state.in_(FINISHED))
+            if not connection.execute(gone).rowcount:
+                record = self._one(connection, analyses.c.analysis_id == analysis_id)
+                raise Conflict(f"This analysis is {record.state}: cancel it first.", reason="analysis-active")
+            connection.execute(analysis_files.delete().where(analysis_files.c.analysis_id == analysis_id))
+            unused = sa.select(files.c.file_id).where(
+                files.c.file_id.in_(set(outputs)),
+                files.c.origin.not_in(("upload", "path")),
+                ~sa.exists().where(analysis_files.c.file_id == files.c.file_id),
+            )
+            return list(connection.scalars(unused))
+
+    # -- rows to records ---------------------------------------------------------------------------------------------
+
+    def _one(self, connection: sa.Connection, where: sa.ColumnElement[bool]) -> Record:
+        rows = connection.execute(sa.select(*COLUMNS).where(where)).all()
+        if not rows:
+            raise NotFound("There is no such analysis.", reason="unknown-analysis-id")
+        return self._complete(connection, rows)[0]
+
+    def _complete(self, connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[Record]:
+        """Make records of rows, with their input files and their places in the queue."""
+        inputs: dict[str, list[str]] = {row.analysis_id: [] for row in rows}
+        linked = sa.select(analysis_files.c.analysis_id, analysis_files.c.file_id).where(
+            analysis_files.c.role == "input", analysis_files.c.analysis_id.in_(list(inputs))
+        )
+        for analysis_id, file_id in connection.execute(linked.order_by(analysis_files.c.position)):
+            inputs[analysis_id].append(file_id)
+        places = _places(connection, [row.seq for row in rows if row.state == State.QUEUED])
+        return [
+            Record(
+                **{**row._asdict(), "state": State(row.state)},
+                file_ids=tuple(inputs[row.analysis_id]),
+                position=places.get(row.seq),
+            )
+            for row in rows
+        ]
+
+
+_ENDED: dict[str, Any] = {"worker": None, "lease_until": None, "process": None}
+_BACK_IN_QUEUE: dict[str, Any] = {**_ENDED, "state": State.QUEUED, "started": None, "progress": None}
+
+
+def _held(analysis_id: str, worker: str) -> tuple[Any, ...]:
+    """The guard of every transition of a running analysis: it is still this worker's."""
+    return (analyses.c.analysis_id == analysis_id, analyses.c.worker == worker, analyses.c.state == State.RUNNING)
+
+
+def _link(connection: sa.Connection, analysis_id: str, role: str, file_ids: Sequence[str]) -> None:
+    rows = [
+        {"analysis_id": analysis_id, "role": role, "position": position, "file_id": file_id}
+        for position, file_id in enumerate(file_ids)
+    ]
+    if rows:
+        connection.execute(analysis_files.insert(), rows)
+
+
+def _outputs(connection: sa.Connection, analysis_id: str) -> list[str]:
+    query = sa.select(analysis_files.c.file_id).where(
+        analysis_files.c.analysis_id == analysis_id, analysis_files.c.role == "output"
+    )
+    return list(connection.scalars(query.order_by(analysis_files.c.position)))
+
+
+def _places(connection: sa.Connection, seqs: Sequence[int]) -> dict[int, int]:
+    """Return the place in the queue, from 1, of each queued row. The rows are a page: few counts, not one each."""
+    if not seqs:
+        return {}
+    first = min(seqs)
+    queued = analyses.c.state == State.QUEUED
+    before = connection.scalar(sa.select(sa.func.count()).where(queued, analyses.c.seq < first)) or 0
+    within = connection.scalars(
+        sa.select(analyses.c.seq)
+        .where(queued, analyses.c.seq >= first, analyses.c.seq <= max(seqs))
+        .order_by(analyses.c.seq)
+    )
+    return {seq: before + place for place, seq in enumerate(within, start=1)}
+
+
+def _verb(state: State) -> str:
+    return {State.CANCELLED: "been cancelled"}.get(state, str(state))
