@@ -19,7 +19,9 @@ help: ## Show what there is
 
 .venv: .venv/.complete ## Make the environment: DeepLabCut, JupyterLab, test tools and this package
 
-.venv/.complete: pyproject.toml constraints.txt tools/environment.sh tools/pair_torchvision.py tools/torchvision_cpu_shim.py
+# What pip copied or read when it installed: after a change of it, install again (seconds when nothing new is needed).
+.venv/.complete: pyproject.toml constraints.txt $(wildcard jupyter-config/*/*.json) \
+		tools/environment.sh tools/pair_torchvision.py tools/torchvision_cpu_shim.py
 	tools/environment.sh
 
 demo: .venv/.complete ## Turn the demo video into poses and a labelled video, through the HTTP API

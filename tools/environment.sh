@@ -34,9 +34,4 @@ fi
 .venv/bin/python -m pip install --progress-bar off -c constraints.txt -e '.[deeplabcut,lab,test]'
 .venv/bin/python tools/pair_torchvision.py
 
-# An editable install copies no shared data, so the server extension is enabled by a link, which an edit goes through.
-enabled=.venv/etc/jupyter/jupyter_server_config.d
-mkdir -p "$enabled"
-ln -sf ../../../../jupyter-config/server-config/dlc_jupyter.json "$enabled/dlc_jupyter.json"
-
 touch .venv/.complete
