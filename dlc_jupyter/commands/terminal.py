@@ -1,0 +1,133 @@
+"""How things look on a terminal: marks, tables, sizes, durations and the progress bar."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+BAR = 24
+
+
+def can_show(text: str, stream: TextIO | None = None) -> bool:
+    """Whether `stream` (standard output where it is left out) can print `text` as it is."""
+    encoding = getattr(stream or sys.stdout, "encoding", None) or "ascii"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def size(count: float) -> str:
+    """Return a number of bytes for people: ``1.5 GiB``."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span for people: ``48 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], gap: str = "  ") -> str:
+    """Return rows as left-aligned columns under a header."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def wrapped(text: str, indent: str) -> str:
+    """Return `text` broken to the terminal's width, every line indented."""
+    width = max(40, min(shutil.get_terminal_size().columns, 100))
+    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    return "\n".join(lines)
+
+
+class ProgressBar:
+    """One line that shows how far something has come.
+
+    On a terminal the line is drawn over; elsewhere (a log, a pipe) a plain line is printed every `every` seconds, and
+    one at the end.
+
+    Parameters
+    ----------
+    label : str
+        What is going on.
+    stream : TextIO, optional
+        Standard output where it is left out.
+    every : float, optional
+        Seconds between two plain lines.
+    """
+
+    def __init__(self, label: str, stream: TextIO | None = None, every: float = 5.0) -> None:
+        self.label = label
+        self.stream = stream or sys.stdout
+        self.live = self.stream.isatty()
+        self.every = every
+        self.filled, self.empty = ("█", "·") if can_show("█·", self.stream) else ("#", ".")
+        self.started = self.printed = time.monotonic()
+        self.last = ""
+
+    def show(self, progress: Mapping[str, Any]) -> None:
+        """Show a record's ``progress``: ``done, total, unit, rate`` (per second) and ``eta`` (seconds)."""
+        done, total = float(progress.get("done") or 0), progress.get("total")
+        unit = str(progress.get("unit") or "")
+        if unit == "bytes":
+            amount = size(done) + (f" of {size(total)}" if total else "")
+        else:
+            amount = f"{done:g}" + (f" of {total:g}" if total else "") + f" {unit}"
+        rate, eta = progress.get("rate"), progress.get("eta")
+        parts = [amount]
+        if rate:
+            parts.append(f"{size(rate) if unit == 'bytes' else f'{rate:.0f} {unit}'}/s")
+        if eta and total and done < total:
+            parts.append(f"{duration(eta)} left")
+        self._write(", ".join(parts), done / total if total else 0.0)
+
+    def say(self, message: str) -> None:
+        """Show a state in words, such as a wait."""
+        self._write(message, 0.0)
+
+    def done(self, message: str = "") -> None:
+        """End the line."""
+        text = message or f"done in {duration(time.monotonic() - self.started)}"
+        if self.live:
+            self._draw(f"{self.label}  {self.filled * BAR}  {text}")
+            self.stream.write("\n")
+        else:
+            self.stream.write(f"{self.label}: {text}\n")
+        self.stream.flush()
+
+    def broken(self) -> None:
+        """Leave the line as it stands and go to the next."""
+        if self.live and self.last:
+            self.stream.write("\n")
+            self.stream.flush()
+
+    def _write(self, text: str, share: float) -> None:
+        now = time.monotonic()
+        if self.live:
+            full = round(BAR * min(share, 1.0))
+            self._draw(f"{self.label}  {self.filled * full}{self.empty * (BAR - full)}  {text}")
+        elif text != self.last and now - self.printed >= self.every:
+            self.printed = now
+            self.stream.write(f"{self.label}: {text}\n")
+            self.stream.flush()
+        self.last = text
+
+    def _draw(self, line: str) -> None:
+        width = shutil.get_terminal_size().columns
+        self.stream.write("\r\x1b[K" + line[: max(width - 1, 20)])
+        self.stream.flush()
