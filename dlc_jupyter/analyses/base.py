@@ -222,7 +222,7 @@ class Analysis:
 
 def _explain(found: Any) -> dict[str, str]:
     field_name = ".".join(str(part) for part in found["loc"])
-    message = found["msg"]
+    message = found["msg"].removeprefix("Value error, ")
     if found["type"] == "extra_forbidden":
         message = "There is no such parameter."
     return {"field": field_name, "message": message}
