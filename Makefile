@@ -41,6 +41,10 @@ format: .venv/.complete ## Format, and mend what lint can mend by itself
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
+bench: .venv/.complete ## Measure every claim against its peer; needs an idle machine
+	@tools/system_packages.sh curl ffmpeg nginx
+	@for claim in $(sort $(wildcard benchmarks/[a-z]*.py)); do echo "== $$claim"; PYTHONPATH=. $(PYTHON_IN_VENV) $$claim || exit 1; done
+
 dist: .venv/.complete ## Build the wheel and the source archive into dist/
 	$(PYTHON_IN_VENV) -m build --outdir dist .
 
