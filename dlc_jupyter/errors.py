@@ -70,6 +70,12 @@ class NoSpace(Refusal):
     status, reason = 507, "no-space"
 
 
+class Unavailable(Refusal):
+    """The server itself is not set up so that it could answer; its log says more."""
+
+    status, reason = 503, "not-available"
+
+
 class AnalysisFailed(Exception):
     """An analysis ended without a result that can be trusted.
 

@@ -13,7 +13,7 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.extension.handler import ExtensionHandlerMixin
 from tornado import web
 
-from dlc_jupyter.errors import BadRequest, Refusal
+from dlc_jupyter.errors import BadRequest, NotFound, Refusal, Unavailable
 from dlc_jupyter.jobs.queue import Doorbell
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.pose.models import Models
@@ -24,8 +24,11 @@ from dlc_jupyter.storage.files import FileStore
 A = ParamSpec("A")
 R = TypeVar("R")
 
-#: Key of the `Services` in the web application's settings.
+#: Key of the `Services` in the web application's settings; and of the sentence that says why there are none.
 SERVICES = "dlc_services"
+PROBLEM = "dlc_problem"
+
+VERBS = ("get", "head", "post", "put", "patch", "delete")
 
 
 @dataclass
@@ -40,6 +43,12 @@ class Services:
     doorbell: Doorbell
     #: Blocking work (database, disk) is done here, never on the event loop.
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="dlc"))
+
+    def close(self) -> None:
+        """Close what was opened. What still runs in the pool is not waited for."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.doorbell.close()
+        self.database.close()
 
 
 class DLCHandler(ExtensionHandlerMixin, APIHandler):
@@ -60,6 +69,11 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
     def owner(self) -> str:
         """Name of the user who asks."""
         return str(getattr(self.current_user, "username", ""))
+
+    @classmethod
+    def verbs(cls) -> list[str]:
+        """Return the HTTP methods that this handler answers, in lower case."""
+        return [verb for verb in VERBS if getattr(cls, verb) is not web.RequestHandler._unimplemented_method]
 
     # -- the request -------------------------------------------------------------------------------------------------
 
@@ -115,17 +129,39 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
         path = f"{self.request.path}?limit={limit}&after={last}"
         self.set_header("Link", f'<{path}>; rel="next"')
 
+    def no_content(self, status: int) -> None:
+        """Answer with a status and nothing else, not even the type of a content."""
+        self.set_status(status)
+        self.update_api_activity()
+        self.clear_header("Content-Type")
+        web.RequestHandler.finish(self)
+
     def check_xsrf_cookie(self) -> None:
         """Refuse strangers as strangers: Jupyter would tell them of a missing ``_xsrf`` argument."""
         if getattr(self, "_jupyter_current_user", self) is None:
             self._refuse_stranger()
-        super().check_xsrf_cookie()
+        try:
+            super().check_xsrf_cookie()
+        except web.HTTPError as error:
+            refusal = Refusal(
+                "A request with the browser's cookie must repeat the cookie _xsrf in the header X-XSRFToken.",
+                reason="xsrf-token-missing",
+            )
+            refusal.status = error.status_code
+            raise refusal from None
+
+    def get_login_url(self) -> str:
+        """Refuse strangers: an API has no login page to send them to."""
+        self._refuse_stranger()
 
     async def prepare(self) -> None:
-        """Authenticate, before any byte of a body is read."""
+        """Authenticate, before any byte of a body is read. Looking is no activity that keeps a server awake."""
+        self._track_activity = self.request.method not in ("GET", "HEAD")
         await super().prepare()
         if self.current_user is None:
             self._refuse_stranger()
+        if SERVICES not in self.settings:
+            raise Unavailable(self.settings[PROBLEM])
 
     def _refuse_stranger(self) -> NoReturn:
         refusal = Refusal(
@@ -145,6 +181,8 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Write ``{"message", "reason", …}``. Neither a traceback nor a path leaves the server."""
         error = (kwargs.get("exc_info") or (None, None, None))[1]
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(verb.upper() for verb in self.verbs()))
         if isinstance(error, Refusal):
             self.set_status(error.status)
             body: Mapping[str, Any] = error.as_json()
@@ -156,6 +194,17 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
         else:
             body = {"message": "The server met an error of its own; its log says more.", "reason": "internal-error"}
         self.finish(json.dumps(body))
+
+
+class NoSuchRoute(DLCHandler):
+    """Everything else below ``dlc/``: a mistyped address gets JSON too, not Jupyter's page."""
+
+    async def prepare(self) -> None:
+        """Refuse, whatever the verb."""
+        await super().prepare()
+        raise NotFound(
+            "There is nothing at this address. GET openapi.json lists what there is.", reason="no-such-route"
+        )
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -1,0 +1,241 @@
+"""JSON Schema of what travels: written here where it is ours to say, read off the analyses where it is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from dlc_jupyter.analyses.base import Analysis, registry
+
+TEXT = {"type": "string"}
+FLAG = {"type": "boolean"}
+MOMENT = {"type": ["string", "null"], "format": "date-time"}
+SHA1 = {"type": "string", "pattern": "^[0-9a-f]{40}$"}
+PREFIX = {"type": "string", "pattern": "^[0-9a-f]{1,40}$"}
+NAMES = {"type": "array", "items": TEXT}
+SOMETHING = {"type": ["object", "null"]}
+
+
+def ref(name: str) -> dict[str, str]:
+    """Return a reference to one of the components."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def page_of(name: str) -> dict[str, Any]:
+    """Return the schema of a page of a list."""
+    return {"type": "array", "items": ref(name)}
+
+
+def _object(description: str, properties: Mapping[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "description": description, "properties": dict(properties), "required": required}
+
+
+COMPONENTS: dict[str, Any] = {
+    "Error": _object(
+        "Why a request was refused. Some refusals have further fields.",
+        {
+            "message": {**TEXT, "description": "A sentence that says what is wrong and what to do."},
+            "reason": {**TEXT, "description": "A stable code for programs.", "pattern": "^[a-z0-9-]+$"},
+            "errors": {
+                "type": "array",
+                "description": "The parameters that are wrong.",
+                "items": _object("A parameter that is wrong.", {"field": TEXT, "message": TEXT}),
+            },
+            "matches": {**NAMES, "description": "Ids that begin with the characters given."},
+            "analyses": {**NAMES, "description": "The analyses there are."},
+            "models": {**NAMES, "description": "The models there are."},
+        },
+        optional=("errors", "matches", "analyses", "models"),
+    ),
+    "File": _object(
+        "A stored file.",
+        {
+            "file_id": {**SHA1, "description": "The SHA-1 of its bytes."},
+            "filename": {**TEXT, "description": "The name it came under last."},
+            "names": {**NAMES, "description": "All names that it came under, the newest first."},
+            "content_type": TEXT,
+            "size": {"type": "integer", "minimum": 0, "description": "Bytes."},
+            "created": MOMENT,
+            "origin": {**TEXT, "description": "`upload`, `path`, or the id of the analysis that made it."},
+        },
+    ),
+    "Progress": _object(
+        "How far an analysis has come.",
+        {
+            "done": {"type": "number"},
+            "total": {"type": ["number", "null"]},
+            "unit": {**TEXT, "description": "What is counted: frames, s …"},
+            "rate": {"type": ["number", "null"], "description": "Units a second."},
+            "eta": {"type": ["number", "null"], "description": "Seconds that are left."},
+        },
+        optional=("rate", "eta"),
+    ),
+    "Analysis": _object(
+        "An analysis and where it stands.",
+        {
+            "analysis_id": TEXT,
+            "analysis": {**TEXT, "description": "Its name, such as `video`."},
+            "file_id": {"type": "array", "items": SHA1, "description": "The files that went in, in their order."},
+            "parameters": {"type": "object", "description": "All of them: those left out have their defaults."},
+            "state": {"enum": ["queued", "running", "succeeded", "failed", "cancelled"]},
+            "progress": {"oneOf": [ref("Progress"), {"type": "null"}]},
+            "position": {"type": ["integer", "null"], "minimum": 1, "description": "Place in the queue, from 1."},
+            "created": MOMENT,
+            "started": MOMENT,
+            "finished": MOMENT,
+            "owner": {**TEXT, "description": "Who asked for it."},
+            "attempt": {"type": "integer", "minimum": 0, "description": "How often it was started."},
+        },
+    ),
+    "Result": {
+        "type": "object",
+        "description": "What an analysis found. Fields that end in `_file` are ids of files.",
+        "patternProperties": {"_file$": {"oneOf": [SHA1, {"type": "null"}]}},
+    },
+    "Failure": _object(
+        "An analysis that has no result.",
+        {
+            "message": TEXT,
+            "reason": {"enum": ["analysis-failed", "analysis-cancelled"]},
+            "state": {"enum": ["failed", "cancelled"]},
+            "error": _object("What went wrong, in the user's terms.", {"type": TEXT, "message": TEXT, "hint": TEXT}),
+        },
+        optional=("error",),
+    ),
+    "Model": _object(
+        "A registered DeepLabCut project.",
+        {
+            "name": TEXT,
+            "kind": {"enum": ["2d", "3d"]},
+            "task": TEXT,
+            "bodyparts": NAMES,
+            "individuals": {**NAMES, "description": "Empty for a single animal."},
+            "skeleton": {"type": "array", "items": {"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2}},
+            "cameras": {**NAMES, "description": "Of a 3D project."},
+            "engine": TEXT,
+            "net_type": TEXT,
+            "snapshots": {
+                "type": "array",
+                "items": _object(
+                    "A trained network.",
+                    {
+                        "name": TEXT,
+                        "shuffle": {"type": "integer"},
+                        "trainingsetindex": {"type": "integer"},
+                        "snapshot_index": {"type": "integer"},
+                    },
+                ),
+            },
+            "problem": {"type": ["string", "null"], "description": "Why it cannot be used."},
+        },
+    ),
+    "AnalysisDescription": _object(
+        "What an analysis does and takes.",
+        {
+            "summary": TEXT,
+            "inputs": _object(
+                "How many files it takes.",
+                {"at_least": {"type": "integer"}, "at_most": {"type": ["integer", "null"]}},
+            ),
+            "model_kind": {"enum": ["2d", "3d", None], "description": "The kind of model its parameter `model` names."},
+            "parameters": {"type": "object", "description": "JSON Schema of its parameters."},
+        },
+    ),
+    "Status": _object(
+        "How the server is.",
+        {
+            "worker": _object(
+                "Whoever works on the queue.",
+                {
+                    "alive": FLAG,
+                    "name": {"type": ["string", "null"]},
+                    "seen": MOMENT,
+                    "message": {"type": ["string", "null"], "description": "What to do where it is not alive."},
+                },
+            ),
+            "engine": {**SOMETHING, "description": "The process that has DeepLabCut loaded, as the worker sees it."},
+            "queue": _object(
+                "How many analyses are in each state.",
+                {
+                    state: {"type": "integer", "minimum": 0}
+                    for state in ("queued", "running", "succeeded", "failed", "cancelled")
+                },
+            ),
+            "devices": {"type": ["array", "null"], "description": "Where models can run, as the worker sees it."},
+            "disk": _object(
+                "Room for files, in bytes.",
+                {
+                    "free": {"type": "integer", "minimum": 0},
+                    "used": {"type": "integer", "minimum": 0, "description": "By the stored files."},
+                    "quota": {"type": ["integer", "null"], "description": "Most that the files may take together."},
+                    "reserve": {"type": "integer", "minimum": 0, "description": "What uploads must leave free."},
+                },
+            ),
+            "versions": _object(
+                "Of what decides results; null where it is not installed.",
+                {name: {"type": ["string", "null"]} for name in ("dlc_jupyter", "deeplabcut", "torch", "python")},
+            ),
+        },
+    ),
+}
+
+
+def parameters_schema(analysis: type[Analysis], definitions_at: str = "#/$defs/") -> dict[str, Any]:
+    """Return the JSON Schema of an analysis's parameters."""
+    return analysis.Parameters.model_json_schema(ref_template=f"{definitions_at}{{model}}")
+
+
+@cache
+def described() -> dict[str, Any]:
+    """Return what `GET /schema` answers: every analysis by name."""
+    return {
+        name: {
+            "summary": analysis.summary(),
+            "inputs": {"at_least": analysis.inputs.at_least, "at_most": analysis.inputs.at_most},
+            "model_kind": analysis.model_kind,
+            "parameters": parameters_schema(analysis),
+        }
+        for name, analysis in registry().items()
+    }
+
+
+def analysis_components(analyses: Mapping[str, type[Analysis]]) -> dict[str, Any]:
+    """Return the components of the bodies of ``POST /analysis``: one for each analysis, and the choice of them."""
+    components: dict[str, Any] = {}
+    for name, analysis in analyses.items():
+        schema = parameters_schema(analysis, definitions_at=f"#/components/schemas/{name}.")
+        components |= {f"{name}.{key}": value for key, value in schema.pop("$defs", {}).items()}
+        components[f"{name}.Request"] = _request(name, analysis, schema)
+    requests = {name: ref(f"{name}.Request") for name in analyses}
+    components["AnalysisRequest"] = {
+        "oneOf": list(requests.values()),
+        "discriminator": {
+            "propertyName": "analysis",
+            "mapping": {name: request["$ref"] for name, request in requests.items()},
+        },
+    }
+    return components
+
+
+def _request(name: str, analysis: type[Analysis], schema: Mapping[str, Any]) -> dict[str, Any]:
+    own = {
+        "analysis": {"const": name},
+        "file_id": {"oneOf": [PREFIX, {"type": "array", "items": PREFIX}], **_files_wanted(analysis)},
+        "fresh": {**FLAG, "default": False, "description": "Run it anew, though an earlier result would do."},
+    }
+    required = ["analysis", *(["file_id"] if analysis.inputs.at_least else []), *schema.get("required", [])]
+    return {
+        "type": "object",
+        "description": analysis.summary(),
+        "properties": {**own, **schema.get("properties", {})},
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _files_wanted(analysis: type[Analysis]) -> dict[str, str]:
+    least, most = analysis.inputs.at_least, analysis.inputs.at_most
+    wanted = str(least) if least == most else f"at least {least}" + (f", at most {most}" if most is not None else "")
+    return {"description": f"The files that go in, {wanted}: repeat the field, or give a list."}
