@@ -1,0 +1,336 @@
+"""What this machine and its configuration have, and what is missing: one function a subject.
+
+Each returns findings; one that is not well says in its `Finding.advice` what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+from dlc_jupyter._version import __version__
+from dlc_jupyter.commands import engine_probe
+from dlc_jupyter.commands.terminal import duration, size
+from dlc_jupyter.pose.models import Model, Models
+from dlc_jupyter.settings import Settings
+
+State = Literal["ok", "warning", "missing"]
+
+INSTALL = "pip install 'dlc-jupyter[deeplabcut]'"
+PROBE_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the answer. ``missing``: analyses cannot run before it is mended."""
+
+    subject: str
+    state: State
+    text: str
+    advice: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Return it for ``--json``."""
+        return asdict(self)
+
+
+def ok(subject: str, text: str) -> Finding:
+    """Return a finding that is well."""
+    return Finding(subject, "ok", text)
+
+
+def warning(subject: str, text: str, advice: str) -> Finding:
+    """Return a finding that limits something."""
+    return Finding(subject, "warning", text, advice)
+
+
+def missing(subject: str, text: str, advice: str) -> Finding:
+    """Return a finding that keeps analyses from running."""
+    return Finding(subject, "missing", text, advice)
+
+
+# -- the server ------------------------------------------------------------------------------------------------------
+
+
+def server() -> list[Finding]:
+    """Look at the server's own Python, and at whether Jupyter loads the extension."""
+    text = f"dlc-jupyter {__version__}, Python {platform.python_version()}, jupyter-server {version('jupyter-server')}"
+    return [ok("Server", text), extension()]
+
+
+def extension() -> Finding:
+    """Look at whether Jupyter's configuration enables the extension."""
+    from jupyter_core.paths import jupyter_config_path
+    from jupyter_server.extension.config import ExtensionConfigManager
+
+    manager = ExtensionConfigManager(read_config_path=jupyter_config_path())
+    enabled = manager.get_jpserver_extensions().get("dlc_jupyter")  # type: ignore[no-untyped-call]
+    if enabled:
+        return ok("JupyterLab", "the server extension is enabled")
+    state = "switched off" if enabled is False else "not enabled"
+    return warning(
+        "JupyterLab",
+        f"the server extension is {state}; `jupyter dlc` works without",
+        "Run: jupyter server extension enable dlc_jupyter",
+    )
+
+
+# -- DeepLabCut ------------------------------------------------------------------------------------------------------
+
+
+def probe_engine(python: str) -> dict[str, Any]:
+    """Ask the engine's Python what it has, in a process of its own.
+
+    Raises
+    ------
+    OSError
+        It cannot be run, or did not answer.
+    """
+    environment = os.environ | {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            [python, engine_probe.__file__],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"it did not answer within {PROBE_SECONDS} s") from None
+    try:
+        return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (IndexError, ValueError):
+        lines = done.stderr.strip().splitlines()
+        raise OSError(lines[-1] if lines else f"it ended with status {done.returncode}") from None
+
+
+def engine(settings: Settings) -> list[Finding]:
+    """Look at the Python in which DeepLabCut runs. Takes about ten seconds."""
+    try:
+        found = probe_engine(settings.engine_python)
+    except OSError as error:
+        return [
+            missing(
+                "DeepLabCut",
+                f"the engine's Python, {settings.engine_python}, does not work: {error}",
+                "Set engine_python to the Python of the environment in which DeepLabCut is installed.",
+            )
+        ]
+    if tuple(int(part) for part in found["python"].split(".")[:2]) < (3, 11):
+        return [
+            missing(
+                "DeepLabCut",
+                f"the engine's Python is {found['python']}",
+                "The engine needs Python 3.11 or newer: make a new environment and set engine_python to its Python.",
+            )
+        ]
+    return [*_deeplabcut(found, settings), *_torch(found), *_opencv(found), *_gpu(found, settings)]
+
+
+def _deeplabcut(found: Mapping[str, Any], settings: Settings) -> Iterable[Finding]:
+    installed, error = found["versions"]["deeplabcut"], found["errors"].get("deeplabcut")
+    if installed is None:
+        yield missing("DeepLabCut", f"not installed in {settings.engine_python}", f"Run there: {INSTALL}")
+    elif error:
+        yield missing(
+            "DeepLabCut",
+            f"{installed} is installed, but cannot be imported: {error}",
+            "Mend what is named below, or make a new environment with: " + INSTALL,
+        )
+    elif installed.startswith(("1.", "2.", "3.0.0", "3.0.1")):
+        yield missing("DeepLabCut", f"{installed} is too old", f"3.0.2 or newer is needed: {INSTALL}")
+    else:
+        yield ok("DeepLabCut", f"{installed}, Python {found['python']} ({settings.engine_python})")
+    for name in ("av", "pydantic"):
+        if name in found["errors"]:
+            yield missing(
+                name,
+                f"cannot be imported in {settings.engine_python}: {found['errors'][name]}",
+                f"Run there: {INSTALL}",
+            )
+
+
+def _torch(found: Mapping[str, Any]) -> Iterable[Finding]:
+    torch, vision, errors = found["versions"]["torch"], found["versions"]["torchvision"], found["errors"]
+    if torch is None or "torch" in errors:
+        yield missing("torch", errors.get("torch", "not installed"), f"Run: {INSTALL}")
+        return
+    needed = [need.split("==")[1].strip("() ;") for need in found["torchvision_needs"] if "==" in need]
+    pair = "Install the two from one place, in one command: pip install --force-reinstall torch torchvision"
+    if vision is None:
+        yield missing("torch", f"torch {torch} is there, torchvision is not", f"Run: {INSTALL}")
+    elif needed and needed[0] != torch.split("+")[0]:
+        yield missing("torch", f"torchvision {vision} was built for torch {needed[0]}, but torch is {torch}", pair)
+    elif "torchvision" in errors:
+        yield missing("torch", f"torchvision {vision} does not fit torch {torch}: {errors['torchvision']}", pair)
+    elif found["torch"].get("torchvision_operators") is False:
+        text = f"torch {torch}; torchvision {vision} works but for its compiled operators"
+        yield warning("torch", text, f"Models that detect animals first (top-down) need them. {pair}")
+    else:
+        yield ok("torch", f"torch {torch}, torchvision {vision}")
+
+
+def _opencv(found: Mapping[str, Any]) -> Iterable[Finding]:
+    if not found["opencv"] or "cv2" in found["errors"]:
+        yield missing("OpenCV", found["errors"].get("cv2", "not installed"), f"Run: {INSTALL}")
+        return
+    text = ", ".join(f"{name} {number}" for name, number in found["opencv"].items())
+    keep = "Run: pip install 'opencv-python-headless<5'"
+    if len(found["opencv"]) > 1:
+        remove = " ".join(name for name in found["opencv"])
+        yield warning("OpenCV", f"{text}: they overwrite each other", f"Run: pip uninstall {remove}; then {keep[5:]}")
+    elif any(number.startswith("5.") for number in found["opencv"].values()):
+        yield warning("OpenCV", f"{text}: DeepLabCut's camera calibration fails with OpenCV 5", keep)
+    else:
+        yield ok("OpenCV", text)
+
+
+def _gpu(found: Mapping[str, Any], settings: Settings) -> Iterable[Finding]:
+    if found["torch"].get("gpus"):
+        yield ok("GPU", ", ".join(found["torch"]["gpus"]))
+        return
+    there = _nvidia_gpus()
+    wanted = settings.device.startswith("cuda")
+    finding = missing if wanted else warning
+    if there and found["torch"].get("cuda_build"):
+        advice = "Its driver is probably too old for this torch: update it, or install a torch for an older CUDA."
+        yield finding("GPU", f"{', '.join(there)}, but torch cannot use it", advice)
+    elif there:
+        advice = "Install a torch for CUDA, see https://pytorch.org/get-started/locally"
+        yield finding("GPU", f"{', '.join(there)}, but this torch computes on the processor only", advice)
+    elif wanted:
+        yield missing("GPU", f"none is found, but device is {settings.device}", "Set device to auto or cpu.")
+    else:
+        advice = "Nothing is wrong, but long videos take long: a machine with an NVIDIA GPU is much faster."
+        yield warning("GPU", "none is found: analyses run on the processor", advice)
+
+
+def _nvidia_gpus() -> list[str]:
+    """Return the names of the GPUs that the driver knows, whatever torch says."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
+
+
+# -- ffmpeg ----------------------------------------------------------------------------------------------------------
+
+
+def ffmpeg() -> Finding:
+    """Look for ffmpeg, ffprobe and the H.264 encoder."""
+    advice = "Install it: sudo apt-get install ffmpeg, or: conda install -c conda-forge ffmpeg"
+    absent = [name for name in ("ffmpeg", "ffprobe") if shutil.which(name) is None]
+    if absent:
+        return missing("ffmpeg", f"{' and '.join(absent)} not found: labelled videos cannot be made", advice)
+    command = ["ffmpeg", "-hide_banner", "-encoders"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    if "libx264" not in done.stdout:
+        return missing("ffmpeg", "it cannot write H.264 (no libx264): labelled videos cannot be made", advice)
+    first = subprocess.run(["ffmpeg", "-version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    return ok("ffmpeg", f"{' '.join(first.stdout.split()[2:3])} with libx264")
+
+
+# -- the data folder -------------------------------------------------------------------------------------------------
+
+
+def data_folder(settings: Settings) -> Iterable[Finding]:
+    """Look at the data folder's disk: writable, room, and local."""
+    from dlc_jupyter.storage.disk import filesystem_type, free_bytes, is_network
+
+    root = settings.root
+    nearest = next(folder for folder in (root, *root.parents) if folder.exists())
+    there = "" if nearest == root else " (it will be made)"
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        advice = "Set data_dir to a folder of your own, or have this one's owner changed."
+        yield missing("Data folder", f"{root} cannot be written", advice)
+        return
+    if is_network(nearest):
+        kind = filesystem_type(nearest)
+        advice = "Set data_dir to a folder on a local disk. One server and one worker on one machine do work here."
+        yield warning("Data folder", f"{root}{there} lies on a network file system ({kind})", advice)
+    else:
+        yield ok("Data folder", f"{root}{there}, on a local disk")
+    free = free_bytes(nearest)
+    if free < settings.min_free_bytes:
+        text = f"{size(free)} free, and uploads stop at {size(settings.min_free_bytes)} (min_free_bytes)"
+        yield missing("Disk", text, "Make room (dlc-jupyter cleanup --dry-run shows what may go), or move data_dir.")
+    else:
+        yield ok("Disk", f"{size(free)} free")
+
+
+# -- the worker ------------------------------------------------------------------------------------------------------
+
+
+def worker(settings: Settings, now: float | None = None) -> Finding:
+    """Look at whether a worker of this data folder has been heard of lately."""
+    seen = _last_heard(settings)
+    age = None if seen is None else (time.time() if now is None else now) - seen
+    if age is not None and age < settings.lease_seconds:
+        return ok("Worker", f"running, heard of {duration(max(age, 0))} ago")
+    if settings.start_worker:
+        return ok("Worker", "not running now; the server starts one")
+    return warning(
+        "Worker",
+        "not running, and the server starts none (start_worker is off)",
+        "Run: dlc-jupyter worker, with the same configuration",
+    )
+
+
+def _last_heard(settings: Settings) -> float | None:
+    from dlc_jupyter.storage.database import Database, database_url, workers
+
+    if not settings.database_url and not (settings.root / "dlc.db").exists():
+        return None
+    import sqlalchemy as sa
+
+    database = Database(database_url(settings.root, settings.database_url))
+    try:
+        with database.read() as connection:
+            seen: float | None = connection.scalar(sa.select(sa.func.max(workers.c.seen)))
+            return seen
+    finally:
+        database.close()
+
+
+# -- models ----------------------------------------------------------------------------------------------------------
+
+
+def models(settings: Settings) -> list[Finding]:
+    """Look at every registered model."""
+    found = Models(settings.models, settings.models_dir).all()
+    if not found:
+        advice = "Register your DeepLabCut projects: dlc-jupyter models says how. dlc-jupyter demo brings its own."
+        return [warning("Models", "none is registered", advice)]
+    return [_model(model) for model in found]
+
+
+def _model(model: Model) -> Finding:
+    if model.problem is not None:
+        return warning("Model", f"{model.name} cannot be used ({model.config})", model.problem)
+    snapshots = f"{len(model.snapshots)} snapshot{'' if len(model.snapshots) == 1 else 's'}"
+    return ok("Model", f"{model.name}: {model.kind.upper()}, {len(model.bodyparts)} body parts, {snapshots}")
+
+
+def subjects(settings: Settings) -> list[tuple[str, Callable[[], Iterable[Finding]]]]:
+    """Return what to look at: words for a wait, where there is one, and the function that looks."""
+    return [
+        ("", server),
+        ("importing DeepLabCut, about ten seconds", lambda: engine(settings)),
+        ("", lambda: [ffmpeg()]),
+        ("", lambda: data_folder(settings)),
+        ("", lambda: [worker(settings)]),
+        ("", lambda: models(settings)),
+    ]
