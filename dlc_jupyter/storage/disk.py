@@ -1,0 +1,82 @@
+"""The file system under the data folder: its kind, its room, and the few calls that Python does not wrap."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+#: Where a lock or SQLite's shared memory cannot be trusted between machines.
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs"}
+)
+
+MOUNTS = Path("/proc/self/mountinfo")
+
+#: ``ioctl`` request of Linux: share the blocks of another file (see ``man ioctl_ficlone``).
+FICLONE = 0x40049409
+
+
+def filesystem_type(path: Path) -> str:
+    """Return the kind of file system on which `path` lies or will lie, such as ``ext4``; empty where unknown."""
+    try:
+        lines = MOUNTS.read_text().splitlines()
+    except OSError:
+        return ""
+    wanted = _existing(path)
+    best, kind = Path(), ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        point = Path(before.split()[4].encode().decode("unicode_escape"))  # a space is written \040
+        if wanted.is_relative_to(point) and len(point.parts) >= len(best.parts):
+            best, kind = point, after.split()[0]
+    return kind.removeprefix("fuse.")
+
+
+def is_network(path: Path) -> bool:
+    """Whether `path` lies on a file system that other machines share. False where that cannot be found out."""
+    return filesystem_type(path) in NETWORK | {"sshfs"}
+
+
+def free_bytes(path: Path) -> int:
+    """Return the number of bytes that may still be written where `path` lies or will lie."""
+    return shutil.disk_usage(_existing(path)).free
+
+
+def _existing(path: Path) -> Path:
+    path = path.resolve()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reflink(source: int, target: int) -> bool:
+    """Let the open file `target` share the bytes of `source`, copy on write. False: the file system cannot."""
+    try:
+        fcntl.ioctl(target, FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` alone, among all threads and processes; it is made where it is missing."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # and the lock goes with it

@@ -1,0 +1,163 @@
+"""Bytes on their way into the store: a part file that is locked for as long as its writer lives."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from dlc_jupyter.errors import NoSpace
+
+Piece: TypeAlias = bytes | memoryview
+
+#: Between two looks at the room that is left on the disk.
+CHECK_EVERY = 16 << 20
+
+
+def disk_full() -> NoSpace:
+    """Return the refusal for a disk without room."""
+    return NoSpace(
+        "There is not enough room on the server's disk. Delete files that are no longer needed, or ask whoever runs "
+        "the server for more.",
+        reason="disk-full",
+    )
+
+
+class PartFile:
+    """A file in ``incoming/``, hashed while it is written. Nobody else may remove it while it is open.
+
+    Parameters
+    ----------
+    folder : Path
+        The store's ``incoming``.
+    check : callable
+        Called with the number of bytes written so far, now and then and before anything is written; refuses by raising.
+
+    Notes
+    -----
+    `hash` and `write` may run in two threads, one each: both release the interpreter for the length of a piece.
+    """
+
+    def __init__(self, folder: Path, check: Callable[[int], None]) -> None:
+        self.size = 0
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self._check = check
+        self._checked = 0
+        self.path, self.descriptor = _create_locked(folder)
+
+    def append(self, piece: Piece) -> None:
+        """Add `piece` to the file."""
+        self.hash(piece)
+        self.write(piece)
+
+    def hash(self, piece: Piece) -> None:
+        """Add `piece` to the digest only."""
+        self._sha1.update(piece)
+
+    def write(self, piece: Piece) -> None:
+        """Add `piece` to the file only.
+
+        Raises
+        ------
+        NoSpace
+            The disk is full.
+        TooLarge
+            The file has become larger than it may be.
+        """
+        rest = memoryview(piece)
+        self.size += len(rest)
+        if self.size - self._checked >= CHECK_EVERY:
+            self._checked = self.size
+            self._check(self.size)
+        try:
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise disk_full() from None
+            raise
+
+    def rehash(self) -> None:
+        """Take size and digest from the file itself, whose bytes came by another way than `append`."""
+        self.size = os.fstat(self.descriptor).st_size
+        offset = 0
+        while piece := os.pread(self.descriptor, 1 << 20, offset):
+            offset += len(piece)
+            self._sha1.update(piece)
+
+    def seal(self) -> str:
+        """Bring the bytes safely to the disk, and return their SHA-1 in hexadecimal."""
+        self._check(self.size)
+        try:
+            os.fsync(self.descriptor)
+        except OSError as error:  # some file systems find out only now
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise disk_full() from None
+            raise
+        return self._sha1.hexdigest()
+
+    def close(self) -> None:
+        """Let go of the file, which has a place in the store now."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def discard(self) -> None:
+        """Leave nothing behind. Does nothing where the file has its place in the store."""
+        if self.descriptor >= 0:
+            self.path.unlink(missing_ok=True)
+            self.close()
+
+
+def _create_locked(folder: Path) -> tuple[Path, int]:
+    """Create a part file and lock it; again where a sweep came between the two."""
+    while True:
+        path = folder / f"{secrets.token_hex(16)}.part"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return path, descriptor
+        os.close(descriptor)
+
+
+def _take_abandoned(path: Path) -> int | None:
+    """Return the part file at `path`, open and locked, if its writer is dead."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def abandoned(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """Return the part files whose writers are dead, with their sizes and times."""
+    found = []
+    for path in sorted(folder.glob("*.part")):
+        descriptor = _take_abandoned(path)
+        if descriptor is not None:
+            found.append((path, os.fstat(descriptor)))
+            os.close(descriptor)
+    return found
+
+
+def remove_abandoned(path: Path) -> int:
+    """Remove a part file if its writer is dead, and return the number of bytes that it took."""
+    descriptor = _take_abandoned(path)
+    if descriptor is None:
+        return 0
+    try:
+        size = os.fstat(descriptor).st_size
+        path.unlink(missing_ok=True)
+        return size
+    finally:
+        os.close(descriptor)
