@@ -18,10 +18,13 @@ from dlc_jupyter.handlers.analyses import analysis_handlers
 from dlc_jupyter.handlers.base import PROBLEM, SERVICES, DLCHandler, NoSuchRoute, Services
 from dlc_jupyter.handlers.files import file_handlers
 from dlc_jupyter.handlers.models import model_handlers
+from dlc_jupyter.handlers.openapi import ROUTES as ROUTES_KEY
 from dlc_jupyter.handlers.openapi import openapi_handlers
 from dlc_jupyter.handlers.system import system_handlers
 from dlc_jupyter.jobs.queue import Doorbell
 from dlc_jupyter.jobs.records import ACTIVE, Records
+from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.jobs.status import StatusBoard
 from dlc_jupyter.jobs.supervisor import WorkerSupervisor
 from dlc_jupyter.pose.models import Models
 from dlc_jupyter.settings import Settings
@@ -63,14 +66,11 @@ def open_services(settings: Settings) -> Services:
     with contextlib.ExitStack() as opened:
         database = Database(database_url(root, settings.database_url), shared_memory=not is_network(root))
         opened.callback(database.close)
-        services = Services(
-            settings=settings,
-            database=database,
-            files=FileStore(settings, database),
-            records=Records(database),
-            models=Models(settings.models, settings.models_dir),
-            doorbell=Doorbell(settings),
-        )
+        files, records = FileStore(settings, database), Records(database)
+        models = Models(settings.models, settings.models_dir)
+        requests = Requests(settings, models)
+        board = StatusBoard(settings, database, files, records, requests)
+        services = Services(settings, database, files, records, models, requests, board, Doorbell(settings))
         opened.pop_all()
     return services
 
@@ -89,7 +89,7 @@ def explain(error: Exception) -> str:
 class APIServer(ServerApp):
     """What ``jupyter dlc`` starts: the API and logging in, for this machine; no kernels, notebooks or terminals."""
 
-    default_services = ("api", "auth", "security")
+    default_services = ("api", "auth", "security")  # type: ignore[assignment]
 
     @default("ip")
     def _default_ip(self) -> str:
@@ -127,7 +127,7 @@ class DLCApp(Settings, ExtensionApp):
         return False
 
     def _jupyter_server_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = super()._jupyter_server_config()
+        config: dict[str, Any] = super()._jupyter_server_config()  # type: ignore[no-untyped-call]
         return {**config, "ContentsManager": {"files_handler_class": None}}
 
     @property
@@ -139,6 +139,7 @@ class DLCApp(Settings, ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Open the data folder. Where that fails, the server runs on and every route says why."""
+        self.settings[ROUTES_KEY] = ROUTES
         try:
             self.services = open_services(self.frozen())
         except (OSError, RuntimeError, SQLAlchemyError) as error:
@@ -192,7 +193,7 @@ class DLCApp(Settings, ExtensionApp):
             await asyncio.sleep(ACTIVITY_INTERVAL)
 
     def _welcome(self, serverapp: ServerApp) -> str:
-        """Say how to call the server. A token that the user chose is the user's to keep; Jupyter prints only its own."""
+        """Say how to call the server. A token that the user chose is not printed; Jupyter prints only its own, too."""
         identity = serverapp.identity_provider
         token = identity.token if identity.token_generated else "<your token>"
         url = serverapp.connection_url.rstrip("/")
@@ -208,7 +209,10 @@ class DLCApp(Settings, ExtensionApp):
         )
 
 
-main = DLCApp.launch_instance
+def main() -> None:
+    """Start the server: the command ``jupyter dlc``."""
+    DLCApp.launch_instance()  # type: ignore[no-untyped-call]
+
 
 if __name__ == "__main__":
     main()

@@ -16,6 +16,8 @@ from tornado import web
 from dlc_jupyter.errors import BadRequest, NotFound, Refusal, Unavailable
 from dlc_jupyter.jobs.queue import Doorbell
 from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.jobs.status import StatusBoard
 from dlc_jupyter.pose.models import Models
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.database import Database
@@ -40,6 +42,8 @@ class Services:
     files: FileStore
     records: Records
     models: Models
+    requests: Requests
+    board: StatusBoard
     doorbell: Doorbell
     #: Blocking work (database, disk) is done here, never on the event loop.
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="dlc"))
@@ -47,6 +51,7 @@ class Services:
     def close(self) -> None:
         """Close what was opened. What still runs in the pool is not waited for."""
         self.pool.shutdown(wait=False, cancel_futures=True)
+        self.board.close()
         self.doorbell.close()
         self.database.close()
 
@@ -154,7 +159,7 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
         """Refuse strangers: an API has no login page to send them to."""
         self._refuse_stranger()
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         """Authenticate, before any byte of a body is read. Looking is no activity that keeps a server awake."""
         self._track_activity = self.request.method not in ("GET", "HEAD")
         await super().prepare()
@@ -199,7 +204,7 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
 class NoSuchRoute(DLCHandler):
     """Everything else below ``dlc/``: a mistyped address gets JSON too, not Jupyter's page."""
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         """Refuse, whatever the verb."""
         await super().prepare()
         raise NotFound(

@@ -142,7 +142,7 @@ _SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "header",
         "name": "X-XSRFToken",
-        "description": "The value of the cookie `_xsrf`; asked for with every request by cookie that changes something.",
+        "description": "The value of the cookie `_xsrf`; needed with a cookie to change anything.",
     },
 }
 

@@ -1,0 +1,115 @@
+"""From what a client asks for to what is written down: validated, its model found, and a key for its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from dlc_jupyter._version import __version__
+from dlc_jupyter.analyses.base import Analysis, find_analysis
+from dlc_jupyter.errors import Refusal
+from dlc_jupyter.jobs.installed import Installed
+from dlc_jupyter.jobs.records import Record, Request
+from dlc_jupyter.pose.models import Models
+from dlc_jupyter.settings import Settings
+
+
+class Requests:
+    """Makes requests ready to be written down.
+
+    Parameters
+    ----------
+    settings : Settings
+        `Settings.engine_python` says whose DeepLabCut decides the results.
+    models : Models
+        Where models are looked up.
+    """
+
+    def __init__(self, settings: Settings, models: Models) -> None:
+        self._models = models
+        self._installed = Installed(settings.engine_python)
+
+    def versions(self) -> dict[str, str | None]:
+        """Return the versions of Python, DeepLabCut and torch where the engine runs."""
+        return self._installed.versions()
+
+    def prepare(
+        self,
+        analysis_name: str,
+        values: Mapping[str, Any],
+        file_ids: Sequence[str],
+        owner: str = "",
+        idempotency_key: str | None = None,
+    ) -> Request:
+        """Validate what was asked for.
+
+        Parameters
+        ----------
+        analysis_name : str
+            Its name, such as ``video``.
+        values : mapping
+            The parameters, as JSON values or as text from a form.
+        file_ids : sequence of str
+            Whole ids of the files that go in.
+
+        Returns
+        -------
+        Request
+            With all parameters, those that were left out too.
+
+        Raises
+        ------
+        BadRequest
+            The analysis is unknown, a parameter is wrong, there are too few or too many files, or the model is broken
+            or of the wrong kind.
+        NotFound
+            There is no such model.
+        """
+        analysis = find_analysis(analysis_name)
+        parameters = analysis.validate(values)
+        analysis.inputs.check(len(file_ids))
+        return Request(
+            analysis=analysis.name,
+            parameters=parameters.model_dump(mode="json"),
+            file_ids=tuple(file_ids),
+            owner=owner,
+            request_key=self._key(analysis, parameters, file_ids),
+            idempotency_key=idempotency_key,
+        )
+
+    def pose_key(self, record: Record) -> str | None:
+        """Return the request key of the poses that an analysis can start from, or None where it needs none.
+
+        None too where such poses cannot be had any more, because the model is gone.
+        """
+        analysis = find_analysis(record.analysis)
+        wanted = analysis.poses_of(analysis.validate(record.parameters))
+        if wanted is None:
+            return None
+        name, values = wanted
+        try:
+            maker = find_analysis(name)
+            return self._key(maker, maker.validate(values), record.file_ids)
+        except Refusal:
+            return None
+
+    def _key(self, analysis: type[Analysis], parameters: pydantic.BaseModel, file_ids: Sequence[str]) -> str | None:
+        """Return a hash of all that decides the result; None where every run is to be a new one."""
+        model = None
+        if analysis.model_kind is not None:
+            model = self._models.find(getattr(parameters, "model"), analysis.model_kind)  # noqa: B009
+        if not analysis.reusable:
+            return None
+        decisive = {
+            "analysis": analysis.name,
+            "parameters": parameters.model_dump(mode="json"),
+            "files": list(file_ids),
+            "model": model and self._models.fingerprint(model),
+            "deeplabcut": self.versions()["deeplabcut"],
+            "dlc_jupyter": ".".join(__version__.split(".")[:2]),
+        }
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,111 @@
+"""How the whole is: worker, engine, queue, devices, disk and versions, as `GET /status` shows them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import sqlalchemy as sa
+
+from dlc_jupyter._version import __version__
+from dlc_jupyter.jobs.records import Records, State, iso
+from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.database import Database, workers
+from dlc_jupyter.storage.disk import free_bytes
+from dlc_jupyter.storage.files import FileStore
+
+#: How old an answer may be, in seconds.
+FRESH = 1.0
+
+
+class StatusBoard:
+    """Looks at everything at most once a second, however many ask.
+
+    It has a thread of its own, so that an answer never waits behind uploads and downloads.
+
+    Parameters
+    ----------
+    clock : callable, optional
+        Returns the time: seconds since 1970 (UTC).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        files: FileStore,
+        records: Records,
+        requests: Requests,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._files = files
+        self._records = records
+        self._requests = requests
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dlc-status")
+        self._seen: dict[str, Any] = {}
+        self._seen_at = float("-inf")
+
+    async def current(self) -> dict[str, Any]:
+        """Return the status, not older than `FRESH`."""
+        if self._fresh():
+            return self._seen
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._look)
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _fresh(self) -> bool:
+        return time.monotonic() - self._seen_at < FRESH
+
+    def _look(self) -> dict[str, Any]:
+        if not self._fresh():  # somebody else who waited for the thread may have looked
+            self._seen, self._seen_at = self.look(), time.monotonic()
+        return self._seen
+
+    def look(self) -> dict[str, Any]:
+        """Return the status as it is now."""
+        worker, status = self._worker()
+        counts = self._records.count()
+        return {
+            "worker": worker,
+            "engine": status.pop("engine", None),
+            "queue": {state.value: counts.get(state, 0) for state in State},
+            "devices": status.pop("devices", None),
+            "disk": {
+                "free": free_bytes(self._settings.root),
+                "used": self._files.used_bytes(),
+                "quota": self._settings.store_quota_bytes or None,
+                "reserve": self._settings.min_free_bytes,
+            },
+            "versions": {"dlc_jupyter": __version__, **self._requests.versions()},
+        }
+
+    def _worker(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what there is to say of the worker that was seen last, and its own status while it is alive."""
+        latest = sa.select(workers).order_by(workers.c.seen.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(latest).first()
+        alive = row is not None and self._clock() - row.seen <= self._settings.lease_seconds
+        worker = {
+            "alive": alive,
+            "name": row.name if row else None,
+            "seen": iso(row.seen) if row else None,
+            "message": None if alive else self._advice(),
+        }
+        return worker, dict(row.status) if row and alive else {}
+
+    def _advice(self) -> str:
+        if self._settings.start_worker:
+            return (
+                "No worker has been heard of lately. The server starts one by itself; its log says why there is none."
+            )
+        return "No worker is running, and this server is set up to start none. Start one with: dlc-jupyter worker"
