@@ -1,0 +1,234 @@
+"""One attempt at one analysis: from claimed to succeeded, failed, cancelled, or back in the queue."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from dlc_jupyter.errors import AnalysisFailed, Refusal
+from dlc_jupyter.jobs.engine_process import Engine, EngineGone
+from dlc_jupyter.jobs.protocol import Order
+from dlc_jupyter.jobs.record import Record, State, iso
+from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.jobs.scratch import Scratch
+from dlc_jupyter.jobs.watch import Watch
+from dlc_jupyter.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: How long the engine may take to end a run. Then the engine itself is killed.
+PATIENCE = 2.5
+
+#: Signals by which a service manager or a shell ends all processes at once, the worker too.
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an attempt runs: `device` and `lock` as in `protocol.Order`, and processor `threads`."""
+
+    device: str = "cpu"
+    lock: str | None = None
+    threads: int = 1
+
+
+@dataclass
+class Ending:
+    """How a run ended: with a result, with an error, or by a signal (which may have hit the engine host)."""
+
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    exited: bool = False
+    code: int | None = None
+    killed_by: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Attempt:
+    """One attempt at one analysis that this worker has claimed.
+
+    Parameters
+    ----------
+    settings, records, scratch, engine
+        What the worker works with.
+    worker : str
+        Its name.
+    record : Record
+        The analysis, running.
+    stop : threading.Event
+        Set when the worker is to stop; the analysis then goes back to the queue.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        scratch: Scratch,
+        engine: Engine,
+        worker: str,
+        record: Record,
+        stop: threading.Event,
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._scratch = scratch
+        self._engine = engine
+        self._worker = worker
+        self._record = record
+        self._id = record.analysis_id
+        self._stop = stop
+        self._interrupted = threading.Event()
+
+    def perform(self, place: Place) -> None:
+        """Run it, and write down what came of it. Whatever happens, nothing of the run is left behind."""
+        self._begin_log(place)
+        lease = self._settings.lease_seconds
+        with Watch(self._records, self._record, self._worker, lease, self._interrupted.set) as watch:
+            try:
+                self._conclude(*self._run(place, watch), watch)
+            except EngineGone:
+                self._records.release(self._id, self._worker)
+            except (AnalysisFailed, Refusal) as error:
+                self.fail(explain_refusal(error))
+            except OSError as error:
+                log.exception("Analysis %s could not be prepared, or its outputs not be stored.", self._id)
+                self.fail({"type": type(error).__name__, "message": _what_the_disk_said(error), "hint": ""})
+            finally:
+                self._scratch.clear(self._id)
+
+    def fail(self, error: Mapping[str, Any]) -> None:
+        """Finish it with an error."""
+        if self._records.fail(self._id, self._worker, time.time(), error):
+            log.info("Analysis %s has failed: %s", self._id, error["message"])
+
+    def _begin_log(self, place: Place) -> None:
+        with self._scratch.log(self._id).open("a") as file:
+            device = place.device.partition(":")[0]
+            file.write(
+                f"--- {self._record.analysis}, attempt {self._record.attempt}, {iso(time.time())}, on {device} ---\n"
+            )
+
+    # -- while it runs -----------------------------------------------------------------------------------------------
+
+    def _run(self, place: Place, watch: Watch) -> tuple[Order, Ending]:
+        """Stage what it needs, have the engine run it, and follow it to its end."""
+        order = replace(
+            self._scratch.prepare(self._record), device=place.device, lock=place.lock, threads=place.threads
+        )
+        ending = Ending()
+        events = self._engine.run(order)
+        asked: float | None = None
+        while not ending.exited:
+            if asked is None and (self._interrupted.is_set() or self._stop.is_set()):
+                asked = time.monotonic()
+                self._engine.stop_run()
+            elif asked is not None and time.monotonic() - asked > PATIENCE:
+                log.warning("The engine does not answer and is killed.")
+                self._engine.kill()
+                asked = float("inf")
+            with contextlib.suppress(Empty):
+                self._take(_next(events), ending, watch)
+        return order, ending
+
+    def _take(self, event: dict[str, Any], ending: Ending, watch: Watch) -> None:
+        match event:
+            case {"event": "started", "process": process}:
+                self._records.set_process(self._id, self._worker, process)
+            case {"event": "progress"}:
+                watch.progress(event)
+            case {"event": "note", "message": message}:
+                ending.notes.append(message)
+            case {"event": "result", "result": result}:
+                ending.result = result
+            case {"event": "failed", "error": error}:
+                ending.error = error
+            case {"event": "exited"}:
+                ending.exited, ending.code, ending.killed_by = True, event.get("code"), event.get("signal")
+            case {"event": "gone"}:
+                ending.exited, ending.killed_by = True, signal.SIGKILL
+
+    # -- when it has ended -------------------------------------------------------------------------------------------
+
+    def _conclude(self, order: Order, ending: Ending, watch: Watch) -> None:
+        """Write down what came of a run. Its processes are all gone."""
+        if ending.killed_by in STOPPING:
+            self._stop.wait(0.5)  # were we meant too?
+        now = time.time()
+        if watch.lost:
+            log.warning("Analysis %s is no longer this worker's.", self._id)
+        elif watch.cancelled:
+            self._records.cancelled(self._id, self._worker, now)
+        elif ending.result is not None:
+            self._succeed(order, ending)
+        elif self._stop.is_set():
+            self._give_back()
+        elif ending.error is not None:
+            self.fail(ending.error)
+        elif ending.killed_by is not None:
+            self._retry(ending.killed_by, now)
+        else:
+            self.fail(
+                {
+                    "type": "EngineError",
+                    "message": f"The analysis ended by itself, without a result (exit code {ending.code}).",
+                    "hint": "The log of the analysis says more.",
+                }
+            )
+
+    def _succeed(self, order: Order, ending: Ending) -> None:
+        assert ending.result is not None
+        result, file_ids = self._scratch.store_outputs(order, ending.result)
+        if ending.notes or "notes" in result:
+            result["notes"] = [*result.get("notes", []), *ending.notes]
+        if self._records.succeed(self._id, self._worker, time.time(), result, file_ids):
+            log.info("Analysis %s has succeeded.", self._id)
+        else:
+            self._scratch.discard_outputs(file_ids)
+
+    def _give_back(self) -> None:
+        """Put it back into the queue, or cancel it where that was asked at the last moment."""
+        if self._records.asked_to_cancel(self._id, self._worker):
+            self._records.cancelled(self._id, self._worker, time.time())
+        elif self._records.release(self._id, self._worker):
+            log.info("Analysis %s goes back to the queue.", self._id)
+
+    def _retry(self, killed_by: int, now: float) -> None:
+        state = self._records.retry(
+            self._id, self._worker, now, self._settings.max_attempts, killed(killed_by, self._settings.max_attempts)
+        )
+        log.warning("Analysis %s was killed by signal %d; it is %s now.", self._id, killed_by, state or State.CANCELLED)
+
+
+def explain_refusal(error: AnalysisFailed | Refusal) -> dict[str, str]:
+    """Return the record's ``error`` for what could not be run, or not be finished."""
+    if isinstance(error, AnalysisFailed):
+        return error.as_json()
+    return {"type": type(error).__name__, "message": error.message, "hint": ""}
+
+
+def killed(number: int, attempts: int) -> dict[str, str]:
+    """Return the record's ``error`` for an analysis whose process was killed each time."""
+    times = {1: "", 2: " twice", 3: " three times"}.get(attempts, f" {attempts} times")
+    hint = "The log of the analysis says more."
+    if number == signal.SIGKILL:
+        hint = "Most often the machine ran out of memory: try a smaller batch_size or a shorter video. " + hint
+    return {
+        "type": "Killed",
+        "message": f"The process of the analysis was killed by signal {number}{times}.",
+        "hint": hint,
+    }
+
+
+def _next(events: SimpleQueue[dict[str, Any]]) -> dict[str, Any]:
+    return events.get(timeout=0.1)
+
+
+def _what_the_disk_said(error: OSError) -> str:
+    return f"The server could not read or write a file: {(error.strerror or type(error).__name__).lower()}."

@@ -1,0 +1,162 @@
+"""The scratch folder of an analysis: inputs, model and earlier poses staged into it, outputs taken out of it.
+
+Everything in it has a name of our own making, so nothing depends on how a user named a file.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlc_jupyter.analyses.base import find_analysis
+from dlc_jupyter.errors import AnalysisFailed, Refusal
+from dlc_jupyter.jobs.protocol import Order
+from dlc_jupyter.jobs.record import Record
+from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.pose.models import Models
+from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.files import FileStore
+
+#: Endings by which DeepLabCut and OpenCV know a video; any other name gets the first.
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+
+
+class Scratch:
+    """The scratch folders and logs of one data folder.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where they lie.
+    files, records, models, requests
+        What is staged, and where outputs go.
+    """
+
+    def __init__(
+        self, settings: Settings, files: FileStore, records: Records, models: Models, requests: Requests
+    ) -> None:
+        self._folder = settings.root / "scratch"
+        self._logs = settings.root / "logs"
+        self._files = files
+        self._records = records
+        self._models = models
+        self._requests = requests
+        for folder in (self._folder, self._logs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def log(self, analysis_id: str) -> Path:
+        """Return the file to which everything is appended that an analysis prints."""
+        return self._logs / f"{analysis_id}.log"
+
+    def prepare(self, record: Record) -> Order:
+        """Make the scratch folder of an analysis, and return what the engine must know of it.
+
+        Raises
+        ------
+        Refusal
+            An input or the model is gone, or was changed.
+        OSError
+            The disk is full, for example.
+        """
+        self.clear(record.analysis_id)
+        scratch = self._folder / record.analysis_id
+        scratch.mkdir(mode=0o700)
+        return Order(
+            analysis_id=record.analysis_id,
+            analysis=record.analysis,
+            parameters=record.parameters,
+            scratch=str(scratch),
+            log=str(self.log(record.analysis_id)),
+            inputs=self._stage_inputs(record, scratch),
+            model=self._stage_model(record, scratch),
+            poses=self._stage_poses(record, scratch),
+        )
+
+    def _stage_inputs(self, record: Record, scratch: Path) -> list[dict[str, str]]:
+        inputs = []
+        for number, file_id in enumerate(record.file_ids, start=1):
+            filename = self._files.find(file_id).filename
+            suffix = Path(filename).suffix.lower()
+            stem = "video" if len(record.file_ids) == 1 else f"video-{number}"
+            path = scratch / (stem + (suffix if suffix in VIDEO_SUFFIXES else VIDEO_SUFFIXES[0]))
+            self._files.stage(file_id, path)
+            inputs.append({"file_id": file_id, "path": str(path), "filename": filename})
+        return inputs
+
+    def _stage_model(self, record: Record, scratch: Path) -> str | None:
+        kind = find_analysis(record.analysis).model_kind
+        if kind is None:
+            return None
+        model = self._models.find(str(record.parameters["model"]), kind)
+        return str(self._models.stage(model, scratch / "model"))
+
+    def _stage_poses(self, record: Record, scratch: Path) -> dict[str, Any] | None:
+        """Stage poses that were made earlier of the same video by the same model, where the analysis wants them."""
+        key = self._requests.pose_key(record)
+        earlier = self._records.succeeded(key) if key else None
+        if earlier is None or earlier.result is None:
+            return None
+        folder = scratch / "poses"
+        folder.mkdir()
+        staged = {}
+        try:
+            for field, file_id in _files_of(earlier.result).items():
+                path = folder / (field + Path(self._files.find(file_id).filename).suffix)
+                self._files.stage(file_id, path)
+                staged[field] = str(path)
+        except (Refusal, FileNotFoundError):  # removed at this very moment: they are made anew
+            return None
+        return {"analysis_id": earlier.analysis_id, "files": staged, "result": earlier.result}
+
+    def store_outputs(self, order: Order, result: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Move the outputs into the store.
+
+        Returns
+        -------
+        result : dict
+            With the ids of the files in the place of their paths.
+        file_ids : list of str
+            Those ids.
+
+        Raises
+        ------
+        AnalysisFailed
+            An output is missing. Nothing was stored.
+        OSError, Refusal
+            It could not be stored. Nothing was stored.
+        """
+        scratch = Path(order.scratch).resolve()
+        paths = {field: (scratch / name).resolve() for field, name in _files_of(result).items()}
+        for field, path in paths.items():
+            if not path.is_file() or not path.is_relative_to(scratch):
+                raise AnalysisFailed(f"The analysis ended without its {field}.", kind="MissingOutput")
+        stored: dict[Path, str] = {}
+        try:
+            for path in paths.values():
+                if path not in stored:
+                    stored[path] = self._files.add(path, path.name, origin=order.analysis_id).file_id
+        except BaseException:
+            self._files.discard(stored.values())
+            raise
+        ids = {field: stored[path] for field, path in paths.items()}
+        return {**result, **ids}, list(dict.fromkeys(ids.values()))
+
+    def discard_outputs(self, file_ids: list[str]) -> None:
+        """Take stored outputs back out of the store: the analysis did not succeed after all."""
+        self._files.discard(file_ids)
+
+    def clear(self, analysis_id: str) -> None:
+        """Remove the scratch folder of an analysis."""
+        shutil.rmtree(self._folder / analysis_id, ignore_errors=True)
+
+    def clear_all(self) -> None:
+        """Remove all scratch folders: no analysis of this data folder is running."""
+        for folder in self._folder.iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _files_of(result: Mapping[str, Any]) -> dict[str, str]:
+    return {field: value for field, value in result.items() if field.endswith("_file") and isinstance(value, str)}
