@@ -1,0 +1,413 @@
+"""What a video holds, and whether every frame of it was seen.
+
+OpenCV, through which DeepLabCut reads video, stops without a word where a file ends early or is damaged, and its frame
+count is only what a header claims. So `inspect` reads the container once without decoding: when each frame is to be
+shown, edit lists applied, and what the container promises. `Media.check_whole` refuses a file of which a part is
+missing; after the analysis `Media.account` holds the rows against the frames.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import av
+import cv2
+
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.containers import is_torn
+
+AGAIN = "Copy or record it again, or upload it again if the upload was cut off."
+REPAIR = "Repair it with ffmpeg (ffmpeg -i video.mp4 -c:v libx264 -crf 17 repaired.mp4) and analyse the new file."
+
+#: Where the frames of a container are listed one by one, so that what was lost can be counted.
+_INDEXED = ("mov", "avi")
+#: How much two decoders' pictures of one frame may differ on average, of 255. Rounding makes less than 2.
+INTERLACED_DIFFERENCE = 12
+#: MPEG-4 part 2 packets this small hold no picture: they stand for the second one of the packet before ("packed").
+_PLACEHOLDER_BYTES = 19
+
+
+@dataclass(frozen=True)
+class Media:
+    """A video file, as its container describes it.
+
+    Attributes
+    ----------
+    width, height : int
+        Of the picture as it is shown, in pixels.
+    fps : Fraction
+        Frames per second; the mean where the rate varies.
+    times : array of float
+        When each frame is shown, in seconds after the first one, in order.
+    gap : float
+        The usual time from one frame to the next, in seconds.
+    promised : float or None
+        How long the pictures last by what the container says, in seconds; None where it does not say.
+    cut : bool
+        Whether frames are missing at the end.
+    damage : str
+        Where frames are missing in between, in words; "" where none are.
+    placeholders : bool
+        Whether some packets stand for a frame that came with another packet.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    fps: Fraction
+    times: array[float] = field(repr=False)
+    gap: float
+    variable_rate: bool
+    sound: bool
+    promised: float | None = None
+    cut: bool = False
+    damage: str = ""
+    placeholders: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        """How many frames there are to be seen."""
+        return len(self.times)
+
+    @property
+    def duration(self) -> float:
+        """From the first frame to the end of the last one, in seconds."""
+        return self.times[-1] + self.gap
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts, without the list of times."""
+        return {
+            "container": self.container,
+            "codec": self.codec,
+            "width": self.width,
+            "height": self.height,
+            "fps": round(float(self.fps), 6),
+            "frames": self.frames,
+            "duration": round(self.duration, 3),
+            "variable_rate": self.variable_rate,
+            "sound": self.sound,
+            "notes": list(self.notes),
+        }
+
+    def check_whole(self) -> None:
+        """Refuse a file of which a part is missing: frames of it have no chance of a row."""
+        if self.cut:
+            should = f"it should last {seconds(self.promised)}" if self.promised else "it breaks off within a frame"
+            if self.promised and not self.variable_rate:
+                should += f", about {round(self.promised * self.fps)} frames"
+            raise AnalysisFailed(
+                f"The video is cut off: it ends with frame {self.frames} at {seconds(self.times[-1])}, but {should}.",
+                hint=AGAIN,
+                kind="VideoCutShort",
+            )
+        if self.damage:
+            raise AnalysisFailed(f"The video is damaged: {self.damage}.", hint=REPAIR, kind="VideoDamaged")
+
+    def account(self, rows: int, shown: Sequence[float]) -> list[str]:
+        """Check that every frame has its row.
+
+        Parameters
+        ----------
+        rows : int
+            How many frames were decoded.
+        shown : sequence of float
+            When each of them is shown by the word of the decoder, in seconds after the start of the video.
+
+        Returns
+        -------
+        list of str
+            What the user should know.
+
+        Raises
+        ------
+        AnalysisFailed
+            Frames have no row. Names the frame and time where the decoding stopped, and where it should have.
+        """
+        if rows >= self.frames - self.placeholders:
+            return []
+        # OpenCV's times of an AVI file are shifted, and 0 for the last frames; there the rows can only be counted.
+        timed = self.container != "avi" and all(a < b for a, b in pairwise(shown))
+        reached = shown[-1] if timed and shown else self.times[rows - 1] if rows else 0.0
+        if self.times[-1] - reached > self.gap / 2:
+            raise AnalysisFailed(
+                f"The analysis stopped at frame {rows} ({seconds(reached)}), but the video goes on to frame "
+                f"{self.frames} ({seconds(self.times[-1])}): what comes after frame {rows} cannot be decoded.",
+                hint=REPAIR,
+                kind="VideoCutShort",
+            )
+        return self._account_inside(shown)
+
+    def _account_inside(self, shown: Sequence[float]) -> list[str]:
+        """Check the frames without a row before and between those that have one."""
+        near = self.gap / 2
+        missing = [time for time in self.times if abs(shown[_nearest(shown, time)] - time) > near * 0.6]
+        before = sum(time < shown[0] for time in missing)
+        lost = [time for time in missing[before:] if _hole(shown, time) > 1.5 * self.gap]
+        if lost:
+            raise AnalysisFailed(
+                f"{_count(len(lost))} of {self.frames} could not be decoded, the first at {seconds(lost[0])} (frame "
+                f"{bisect_left(self.times, lost[0]) + 1}): all rows after it would belong to other frames.",
+                hint=REPAIR,
+                kind="VideoDamaged",
+            )
+        if before:
+            return [
+                f"The first {_count(before)} cannot be decoded without what was cut away before them: "
+                f"row 0 is the frame at {seconds(shown[0])}."
+            ]
+        return []
+
+
+def inspect(path: Path) -> Media:
+    """Read a video's container, without decoding it.
+
+    Raises
+    ------
+    AnalysisFailed
+        It is no video, or has no frames (kinds ``NotAVideo``, ``VideoEmpty``).
+    """
+    try:
+        with _complaints() as complaints, av.open(str(path), metadata_errors="replace") as container:
+            return _inspect(path, container, complaints)
+    except (OSError, ValueError, av.FFmpegError):
+        if is_torn(path):
+            message = "The video is cut off before its table of contents, so nothing of it can be read."
+            raise AnalysisFailed(message, hint=AGAIN, kind="VideoCutShort") from None
+        raise AnalysisFailed(
+            "This file is not a video that can be read.",
+            hint="Give a video such as MP4, AVI, MOV, MKV or WebM.",
+            kind="NotAVideo",
+        ) from None
+
+
+@dataclass
+class _Packets:
+    """What was found while reading a container from start to end."""
+
+    times: list[int] = field(default_factory=list)
+    good: int = 0
+    tiny: int = 0
+    decoded_until: int = 0
+    ends: dict[int, Fraction] = field(default_factory=dict)
+
+
+def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -> Media:
+    formats = container.format.name.split(",")
+    if not container.streams.video or formats[0].endswith("_pipe") or formats[0] == "image2":
+        what = (
+            "This file is a picture, not a video." if container.streams.video else "There are no pictures in this file."
+        )
+        raise AnalysisFailed(what, hint="Give a video such as MP4, AVI, MOV, MKV or WebM.", kind="NotAVideo")
+    stream = container.streams.video[0]
+    found = _read_packets(container, stream)
+    if not found.times:
+        raise AnalysisFailed(
+            "The video has no frames." if found.good == 0 else "No frame of the video is to be shown.",
+            hint="Record or convert it again.",
+            kind="VideoEmpty",
+        )
+    codec = stream.codec_context.name if stream.codec_context else "unknown"
+    width, height = _picture_size(path, codec)
+    base = stream.time_base
+    times = array("d", (float((time - found.times[0]) * base) for time in found.times))
+    gaps = [b - a for a, b in pairwise(times) if b > a]
+    gap = median(gaps) if gaps else float(1 / (stream.average_rate or 25))
+    odd = sum(abs(each - gap) > max(0.002, gap / 10) for each in gaps)
+    regular = odd <= (
+        2 if formats[0] == "avi" else 0
+    )  # AVI knows no presentation times: the first and last are guesses
+    promised, reached = _promise(container, stream, formats[0], found)
+    torn = is_torn(path)
+    cut, damage = _missing(torn, container, stream, found, promised, reached, gap)
+    # Only what the container's own reader says counts: a parser of one codec or another has always something to say.
+    complaints = [message for _level, speaker, message in logs if speaker == container.format.name]
+    return Media(
+        container=formats[0],
+        codec=codec,
+        width=width,
+        height=height,
+        fps=_rate(gap if formats[0] == "avi" or not gaps else times[-1] / len(gaps), stream.average_rate),
+        times=times,
+        gap=gap,
+        variable_rate=not regular,
+        sound=bool(container.streams.audio),
+        promised=promised,
+        cut=cut or any("prematurely" in complaint for complaint in complaints),
+        damage=damage or _hole_noticed(complaints, times, gap),
+        placeholders=bool(found.tiny) and formats[0] == "avi",
+        notes=tuple(_notes(promised, bool(torn) and not cut, torn is None, regular)),
+    )
+
+
+def _picture_size(path: Path, codec: str) -> tuple[int, int]:
+    """Return the width and height of the first picture as DeepLabCut sees it: turned the way it is to be shown."""
+    video = cv2.VideoCapture(str(path))
+    try:
+        found, picture = video.read() if video.isOpened() else (False, None)
+    finally:
+        video.release()
+    if not found or picture is None:
+        raise AnalysisFailed(
+            f"The video's first frame cannot be decoded (its codec is {codec}).", hint=REPAIR, kind="NotDecodable"
+        )
+    _check_interlaced(path, picture)
+    return picture.shape[1], picture.shape[0]
+
+
+def _check_interlaced(path: Path, picture: Any) -> None:
+    """Refuse interlaced video where OpenCV hands out black pictures for it without a word, as 4.14.0 does."""
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0), None)
+    if frame is None or not frame.interlaced_frame:
+        return
+    wanted = frame.to_ndarray(format="bgr24")
+    if wanted.shape == picture.shape and cv2.norm(wanted, picture, cv2.NORM_L1) / wanted.size > INTERLACED_DIFFERENCE:
+        raise AnalysisFailed(
+            "The video is interlaced, and the OpenCV through which DeepLabCut reads video makes black pictures of it.",
+            hint="Deinterlace it with ffmpeg (ffmpeg -i video.avi -vf yadif -c:v libx264 -crf 17 progressive.mp4) "
+            "and analyse the new file.",
+            kind="NotDecodable",
+        )
+
+
+def _read_packets(container: Any, stream: Any) -> _Packets:
+    found = _Packets()
+    for packet in container.demux():
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is None:
+            continue
+        index = packet.stream.index
+        end = Fraction(time + (packet.duration or 0)) * packet.time_base
+        found.ends[index] = max(found.ends.get(index, end), end)
+        if index != stream.index or packet.is_corrupt:
+            continue
+        found.good += 1
+        found.tiny += packet.size <= _PLACEHOLDER_BYTES
+        found.decoded_until = max(found.decoded_until, (packet.dts or 0) + (packet.duration or 0))
+        if not packet.is_discard:
+            found.times.append(time)
+    found.times.sort()
+    return found
+
+
+def _promise(container: Any, stream: Any, form: str, found: _Packets) -> tuple[float | None, float]:
+    """Return how long the pictures should last, and how long they do, in seconds from the start of the file."""
+    start = Fraction(found.times[0]) * stream.time_base
+    reached = float(found.ends.get(stream.index, start) - start)
+    if form == "avi":
+        # A header counts the frames, those without data too, in the order of decoding.
+        length = float(stream.frames * stream.time_base) if stream.frames else None
+        return length, float(found.decoded_until * stream.time_base)
+    if form == "mov":
+        return float(stream.duration * stream.time_base) if stream.duration else None, reached
+    if form == "matroska":
+        tag = stream.metadata.get("DURATION")
+        if tag:
+            hours, minutes, rest = tag.split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + float(rest), float(found.ends[stream.index])
+        if container.duration:
+            # That of the longest stream, so any of them may keep it.
+            return container.duration / av.time_base, float(max(found.ends.values()))
+    return None, reached
+
+
+def _missing(
+    torn: bool | None, container: Any, stream: Any, found: _Packets, promised: float | None, reached: float, gap: float
+) -> tuple[bool, str]:
+    """Tell whether frames are missing at the end, and in words which are missing elsewhere.
+
+    That the file is torn decides together with what the container promises: either alone is true of whole files too,
+    such as one that lost the end of its sound, or one with a careless header. Half a frame is the tolerance where the
+    file is known to be torn, one and a half where that cannot be known: a container may or may not count how long the
+    last frame stays.
+    """
+    form = container.format.name.split(",")[0]
+    listed = sum(1 for entry in stream.index_entries if entry.size) if form in _INDEXED else 0
+    lost = max(0, listed - found.good)
+    if lost and torn is False:
+        return False, f"{_count(lost)} that its index lists cannot be found in it"
+    if torn is False:
+        return False, ""
+    if form == "mov":
+        return bool(lost) or (bool(torn) and stream.frames < listed), ""  # or a fragment's own index is lost
+    if promised is None:
+        return bool(torn), ""
+    if torn and form == "matroska" and len(container.streams) == 1:
+        return True, ""
+    return promised - reached > gap * (0.75 if torn else 1.5), ""
+
+
+def _hole_noticed(complaints: Sequence[str], times: Sequence[float], gap: float) -> str:
+    """Find where frames are missing in a container that could not be read without complaint."""
+    if not complaints or len(times) < 2:
+        return ""
+    width, start = max((b - a, a) for a, b in pairwise(times))
+    return (
+        f"nothing of it can be read between {seconds(start)} and {seconds(start + width)}" if width > 1.5 * gap else ""
+    )
+
+
+def _notes(promised: float | None, torn: bool, silent: bool, regular: bool) -> Iterator[str]:
+    if silent and promised is None:
+        yield "This file does not say how long it is, so that a missing end could not be noticed."
+    if torn:
+        yield "The end of the file is missing, but none of its frames."
+    if not regular:
+        yield "The time between frames varies; fps is the mean."
+
+
+def _rate(spacing: float, nominal: Fraction | None) -> Fraction:
+    """Return the frames per second: the container's exact figure where it is true, else the one measured."""
+    if nominal and (not spacing or abs(float(nominal) * spacing - 1) < 0.005):
+        return nominal
+    return Fraction(1 / spacing if spacing else 25.0).limit_denominator(1001)
+
+
+@contextmanager
+def _complaints() -> Iterator[list[tuple[int, str, str]]]:
+    """Collect what FFmpeg complains of, as level, speaker and message."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(local=True) as logs:
+            yield logs
+    finally:
+        av.logging.set_level(before)
+
+
+def _nearest(values: Sequence[float], wanted: float) -> int:
+    at = bisect_left(values, wanted)
+    nearer = [index for index in (at - 1, at) if 0 <= index < len(values)]
+    return min(nearer, key=lambda index: abs(values[index] - wanted))
+
+
+def _hole(shown: Sequence[float], time: float) -> float:
+    """Return the time between the two rows around `time`."""
+    at = bisect_left(shown, time)
+    return shown[at] - shown[at - 1] if 0 < at < len(shown) else 0.0
+
+
+def _count(frames: int) -> str:
+    return "1 frame" if frames == 1 else f"{frames} frames"
+
+
+def seconds(time: float) -> str:
+    """Write a time in a video for people: ``4.80 s``, or ``1:02:03.40``."""
+    minutes, rest = divmod(time, 60)
+    if not minutes:
+        return f"{rest:.2f} s"
+    hours, minutes = divmod(int(minutes), 60)
+    return (f"{hours}:" if hours else "") + f"{minutes:02}:{rest:05.2f}"

@@ -1,0 +1,311 @@
+"""Frames to poses: ``deeplabcut.analyze_videos``, watched, and held to account for every frame.
+
+DeepLabCut tells nobody how far it has come, so the progress bar that it draws is replaced (`_watched`): what is put in its
+place sees every frame that is read, and when that frame is shown by the word of the decoder.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import yaml
+
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.frames import Media
+from dlc_jupyter.pose.models import PYTORCH_MODELS, Model, read_model
+
+#: How DeepLabCut ends the names of the files with the tracks of several animals, by the way they were tracked.
+TRACKERS = {"ellipse": "_el", "box": "_bx", "skeleton": "_sk"}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which trained network of a project, and where it runs.
+
+    Attributes
+    ----------
+    config : Path
+        config.yaml of a private copy of the project.
+    snapshot_index, batch_size : int or None
+        None: what the project's config.yaml says.
+    cropping : list of int or None
+        x1, x2, y1, y2 in pixels; None: what the project's config.yaml says.
+    device : str
+        As torch calls it: ``cpu``, ``cuda:0``.
+    """
+
+    config: Path
+    shuffle: int = 1
+    trainingsetindex: int = 0
+    snapshot_index: int | None = None
+    batch_size: int | None = None
+    cropping: list[int] | None = None
+    device: str = "cpu"
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The arguments by which every function of DeepLabCut finds this network; those left out are not passed."""
+        index = {} if self.snapshot_index is None else {"snapshot_index": self.snapshot_index}
+        return {"shuffle": self.shuffle, "trainingsetindex": self.trainingsetindex, **index}
+
+    def check(self, media: Media) -> Model:
+        """Refuse a network that is not there, a device that is not there, and cropping outside of the picture."""
+        model = read_model("", self.config)
+        if model.problem:
+            raise AnalysisFailed(f"The model cannot be used: {model.problem}", kind="BrokenModel")
+        self._check_snapshot(model)
+        self._check_device()
+        self._check_cropping(media)
+        return model
+
+    def _check_snapshot(self, model: Model) -> None:
+        trained = {(each.trainingsetindex, each.shuffle) for each in model.snapshots}
+        wanted = (self.trainingsetindex, self.shuffle)
+        if wanted not in trained:
+            there_are = ", ".join(f"shuffle {shuffle} (trainingsetindex {index})" for index, shuffle in sorted(trained))
+            raise AnalysisFailed(
+                f"The model has no trained network for shuffle {self.shuffle} and trainingsetindex "
+                f"{self.trainingsetindex}. There are: {there_are}.",
+                kind="UnknownShuffle",
+            )
+        names = [each.name for each in model.snapshots if (each.trainingsetindex, each.shuffle) == wanted]
+        index = self.snapshot_index
+        if index is None:
+            index = self._project().get("snapshotindex", -1)
+        if isinstance(index, int) and not -len(names) <= index < len(names):
+            raise AnalysisFailed(
+                f"There is no snapshot {index}. Shuffle {self.shuffle} has {len(names)}, counted from 0: {', '.join(names)}.",
+                hint="Leave snapshot_index out, or set snapshotindex in the project's config.yaml to -1, for the last one.",
+                kind="UnknownSnapshot",
+            )
+
+    def _check_device(self) -> None:
+        import torch
+
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise AnalysisFailed(
+                "There is no GPU that PyTorch can use on this computer.",
+                hint="Ask for device=cpu, or leave device out.",
+                kind="NoGPU",
+            )
+
+    def _check_cropping(self, media: Media) -> None:
+        cropping, whose = self.cropping, "cropping"
+        project = self._project()
+        if cropping is None and project.get("cropping"):
+            cropping, whose = [project.get(each) for each in ("x1", "x2", "y1", "y2")], "the cropping in config.yaml"
+        if cropping is None:
+            return
+        x1, x2, y1, y2 = cropping
+        if not (0 <= x1 < x2 <= media.width and 0 <= y1 < y2 <= media.height):
+            raise AnalysisFailed(
+                f"The video's picture is {media.width} x {media.height} pixels, and {whose} (x1, x2, y1, y2 = {x1}, {x2}, "
+                f"{y1}, {y2}) reaches outside of it.",
+                hint=f"Give cropping with 0 <= x1 < x2 <= {media.width} and 0 <= y1 < y2 <= {media.height}.",
+                kind="BadCropping",
+            )
+
+    def _project(self) -> dict[str, Any]:
+        values: dict[str, Any] = yaml.safe_load(self.config.read_text("utf-8"))
+        return values
+
+    @property
+    def tracker(self) -> str:
+        """How the name of the file with the poses ends: "" for a single animal, else by how animals are tracked."""
+        project = self._project()
+        several = bool(project.get("multianimalproject"))
+        return TRACKERS.get(str(project.get("default_track_method") or "ellipse"), "_el") if several else ""
+
+    @property
+    def passes(self) -> int:
+        """How often the video is read: a top-down network looks for the animals first."""
+        pattern = f"{PYTORCH_MODELS}/iteration-*/*shuffle{self.shuffle}/train/pytorch_config.yaml"
+        for config in self.config.parent.glob(pattern):
+            if (yaml.safe_load(config.read_text("utf-8")) or {}).get("method") == "td":
+                return 2
+        return 1
+
+
+@dataclass(frozen=True)
+class Poses:
+    """The files that DeepLabCut wrote, under its own names, in one folder."""
+
+    folder: Path
+    stem: str
+    scorer: str
+    tracker: str
+    rows: int
+    notes: list[str]
+
+    def file(self, ending: str) -> Path:
+        """Return the path of ``<stem><scorer><ending>``."""
+        return self.folder / f"{self.stem}{self.scorer}{ending}"
+
+    @property
+    def h5(self) -> Path:
+        """The poses, as DeepLabCut's other functions read them."""
+        return self.file(f"{self.tracker}.h5")
+
+    def as_result(self) -> dict[str, Path | None]:
+        """Return the files that there are, as fields of a result."""
+        csv = self.file(f"{self.tracker}.csv")
+        return {
+            "csv_file": csv if csv.is_file() else None,
+            "h5_file": self.h5,
+            "meta_file": self.file("_meta.pickle"),
+            "full_file": self.file("_full.pickle"),
+        }
+
+
+def analyze(
+    network: Network, video: Path, media: Media, folder: Path, *, save_as_csv: bool, progress: Callable[[int], None]
+) -> Poses:
+    """Run ``deeplabcut.analyze_videos`` on one video.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the poses are written; it must not exist, so that DeepLabCut finds nothing "already analyzed".
+    progress : callable
+        Told how many frames have been read, over all `Network.passes`.
+
+    Raises
+    ------
+    AnalysisFailed
+        The network or the video cannot be used, or frames have no pose.
+    """
+    import deeplabcut
+
+    optional: dict[str, Any] = {"batch_size": network.batch_size, "cropping": network.cropping}
+    folder.mkdir(parents=True)
+    with _watched(progress) as seen, _explained(network, seen):
+        scorer = deeplabcut.analyze_videos(
+            str(network.config),
+            [str(video)],
+            save_as_csv=save_as_csv,
+            destfolder=str(folder),
+            in_random_order=False,
+            device=network.device,
+            **network.chosen,
+            **{name: value for name, value in optional.items() if value is not None},
+        )
+    notes = media.account(len(seen.shown), seen.shown)
+    poses = Poses(folder, video.stem, str(scorer), network.tracker, len(seen.shown), [*media.notes, *notes])
+    _check_written(poses)
+    return poses
+
+
+def _check_written(poses: Poses) -> None:
+    """Refuse a run that ended as if all were well, but without its files or with other rows than frames."""
+    import pandas as pd
+
+    if not poses.h5.is_file() or not poses.file("_full.pickle").is_file():
+        raise AnalysisFailed(
+            "DeepLabCut ended without an error, but wrote no poses.", hint="See the analysis's log.", kind="NoPoses"
+        )
+    rows = len(pd.read_hdf(poses.h5))
+    if rows != poses.rows and not poses.tracker:
+        raise AnalysisFailed(
+            f"DeepLabCut wrote {rows} rows for {poses.rows} frames.", hint="See the analysis's log.", kind="RowsMissing"
+        )
+
+
+@dataclass
+class _Seen:
+    """When the frames read in the present pass over the video are shown, in seconds."""
+
+    shown: array[float] = field(default_factory=lambda: array("d"))
+    before: int = 0
+
+
+class _Watch:
+    """In the place of tqdm's progress bar: passes a video's frames on, and notes each."""
+
+    def __init__(self, seen: _Seen, progress: Callable[[int], None], video: Any) -> None:
+        self._seen, self._progress, self._video = seen, progress, video
+
+    def __len__(self) -> int:
+        return len(self._video)
+
+    def __iter__(self) -> Iterator[Any]:
+        seen = self._seen
+        seen.before += len(seen.shown)
+        seen.shown = array("d")
+        capture = self._video.video
+        for frame in self._video:
+            seen.shown.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            yield frame
+            self._progress(seen.before + len(seen.shown))
+
+
+@contextmanager
+def _watched(progress: Callable[[int], None]) -> Iterator[_Seen]:
+    """Put `_Watch` in the place of the name ``tqdm`` in the module that reads the video, while the context lasts.
+
+    ``video_inference`` in that module, and nothing else, wraps the video in ``tqdm(video)``, once for each pass
+    (DeepLabCut 3.0.0 to 3.0.2).
+    """
+    from deeplabcut.pose_estimation_pytorch.apis import videos
+
+    seen, original = _Seen(), videos.tqdm
+    videos.tqdm = lambda video, *_args, **_kwargs: _Watch(seen, progress, video)
+    try:
+        yield seen
+    finally:
+        videos.tqdm = original
+
+
+@contextmanager
+def _explained(network: Network, seen: _Seen) -> Iterator[None]:
+    """Turn what DeepLabCut and torch raise into sentences for the user."""
+    import torch
+
+    try:
+        yield
+    except AnalysisFailed:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise AnalysisFailed(
+            "The GPU's memory is too small for this video and network.",
+            hint="Ask for a smaller batch_size, crop the picture, or use device=cpu.",
+            kind="OutOfMemory",
+        ) from error
+    except Exception as error:
+        raise _explain(network, seen, error) from error
+
+
+def _explain(network: Network, seen: _Seen, error: Exception) -> AnalysisFailed:
+    text = scrub(str(error))
+    if not seen.shown and re.search(
+        r"state_dict|UnpicklingError|PytorchStreamReader|unpickl|EOFError|zip archive", repr(error)
+    ):
+        return AnalysisFailed(
+            "The model's snapshot cannot be loaded: the file is damaged, or belongs to another network.",
+            hint="Choose another one with snapshot_index, or copy the project again.",
+            kind="BrokenModel",
+        )
+    if network.tracker and seen.shown and "track" in text.lower():
+        return AnalysisFailed(
+            f"The animals could not be tracked through the video: {text}",
+            hint="The network may see none of them. Analyse a video that is like those it was trained on.",
+            kind="NotTracked",
+        )
+    where = f" after {len(seen.shown)} frames" if seen.shown else ""
+    return AnalysisFailed(
+        f"DeepLabCut stopped{where} with {type(error).__name__}: {text}",
+        hint="See the analysis's log.",
+        kind="DeepLabCutFailed",
+    )
+
+
+def scrub(text: str) -> str:
+    """Return the first lines of a message with every absolute path cut down to its last name."""
+    short = " ".join(line.strip() for line in text.splitlines() if line.strip())[:500]
+    return re.sub(r"(?<![\w:/])/(?:[^\s/'\"]+/)*([^\s/'\"]+)", r"\1", short)

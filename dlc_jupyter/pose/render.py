@@ -1,0 +1,219 @@
+"""Drawing poses on a video: ``deeplabcut.create_labeled_video`` draws, ffmpeg writes what every browser plays.
+
+Left alone, DeepLabCut writes MPEG-4 part 2 through OpenCV: no browser plays it, a codec that cannot be opened is no
+error, and frames beyond OpenCV's frame count are left out. So what reads and writes video for it is replaced
+(`_replaced`): the frames go to ffmpeg as they are drawn, and every one of them is counted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import av
+import numpy as np
+
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.containers import boxes
+from dlc_jupyter.pose.frames import seconds
+
+# H.264 with a colour plane of half the size wants even sides. The colours are marked for what they are, for players
+# that guess by the size of the picture otherwise.
+_FILTER = "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+_H264 = (
+    "-c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p -movflags +faststart "
+    "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv -an"
+).split()
+_PR_SET_PDEATHSIG = 1
+
+
+def find_ffmpeg() -> str:
+    """Return ffmpeg's path: the system's, or the one that comes with DeepLabCut."""
+    found = shutil.which("ffmpeg")
+    if found:
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError):
+        raise AnalysisFailed(
+            "This server has no ffmpeg, which writes labelled videos.",
+            hint="Whoever runs the server can install it: apt-get install ffmpeg.",
+            kind="NoFFmpeg",
+        ) from None
+
+
+class Encoder:
+    """An H.264 video in the making: RGB pictures go in one by one, at a constant rate, none dropped or doubled.
+
+    Parameters
+    ----------
+    target : Path
+        The MP4 file.
+    fps : Fraction
+        Frames per second.
+    """
+
+    def __init__(self, target: Path, fps: Fraction, threads: int = 0) -> None:
+        self._target, self._fps, self._threads = target, fps, threads
+        self._log = target.with_suffix(".log")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.written = 0
+
+    def write(self, picture: np.ndarray[Any, Any]) -> None:
+        """Append a picture, height x width x 3, RGB, uint8. The first one sets the size."""
+        process = self._process or self._start(picture.shape[1], picture.shape[0])
+        assert process.stdin is not None
+        try:
+            process.stdin.write(np.ascontiguousarray(picture).data)
+        except BrokenPipeError:
+            raise self._failed() from None
+        self.written += 1
+
+    def finish(self) -> None:
+        """Complete the file."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            raise self._failed() from None
+        if self._process.wait() != 0:
+            raise self._failed()
+
+    def abandon(self) -> None:
+        """End ffmpeg, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self, width: int, height: int) -> subprocess.Popen[bytes]:
+        command = [find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
+        command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}"]
+        command += ["-framerate", str(self._fps), "-i", "pipe:0", "-vf", _FILTER, *_H264]
+        command += ["-threads", str(self._threads), str(self._target)]
+        log: IO[bytes]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, preexec_fn=_die_with_parent
+            )
+        return self._process
+
+    def _failed(self) -> AnalysisFailed:
+        self.abandon()
+        said = self._log.read_text("utf-8", "replace").strip().splitlines()
+        no_space = any("No space left" in line for line in said)
+        return AnalysisFailed(
+            "The disk is full: the labelled video could not be written."
+            if no_space
+            else f"ffmpeg could not write the labelled video (it stopped at frame {self.written}).",
+            hint="Free some space and try again."
+            if no_space
+            else (said[-1][-200:] if said else "See the analysis's log."),
+            kind="NoSpace" if no_space else "EncodingFailed",
+        )
+
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however that ends. Elsewhere the closed pipe ends it."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def replaced(encoder: Encoder, frames: int, fps: Fraction, progress: Callable[[int], None]) -> Iterator[None]:
+    """Have ``create_labeled_video`` read all `frames`, in this process, and write to `encoder`.
+
+    Three names are replaced in ``deeplabcut.utils.make_labeled_video`` while the context lasts (DeepLabCut 3.0.0 to 3.0.2):
+    ``vp``, the class that reads and writes video; ``trange``, its progress bar; and ``get_start_method``, by
+    which it decides whether to work in a pool of forks, which is no good after torch has started threads.
+    """
+    from deeplabcut.utils import make_labeled_video as module
+
+    class Frames(module.vp):  # type: ignore[name-defined, misc]
+        def get_info(self) -> None:
+            super().get_info()
+            self.nframes, self.fps = frames, float(fps)
+
+        def create_video(self) -> None:
+            return None
+
+        def load_frame(self) -> Any:
+            frame = super().load_frame()
+            if frame is None:
+                raise AnalysisFailed(
+                    f"Frame {self.i + 1} of the video ({seconds(self.i / float(fps))}) could not be decoded for drawing.",
+                    kind="VideoCutShort",
+                )
+            return frame
+
+        def save_frame(self, frame: Any) -> None:
+            encoder.write(frame)
+            progress(encoder.written)
+
+    names = {"vp": Frames, "trange": range, "get_start_method": lambda: "spawn"}
+    originals = {name: getattr(module, name) for name in names}
+    for name, value in names.items():
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for name, value in originals.items():
+            setattr(module, name, value)
+
+
+def check_playable(video: Path, frames: int) -> dict[str, Any]:
+    """Check that a labelled video is whole and in a form that browsers play.
+
+    Returns
+    -------
+    dict
+        Its ``width``, ``height`` (pixels) and ``codec``.
+
+    Raises
+    ------
+    AnalysisFailed
+        It is not H.264 in yuv420p, has its table of contents at the end, has other than `frames` frames, or its first
+        or last frame cannot be decoded.
+    """
+    kinds = boxes(video)
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        held = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+        container.seek(0)
+        first = next(container.decode(stream), None)
+        container.seek(max(held, default=0), stream=stream)
+        *_, last = [None, *container.decode(stream)]
+        codec, form = stream.codec_context.name, stream.codec_context.pix_fmt
+        width, height = stream.width, stream.height
+    wrong = [
+        text
+        for text, bad in (
+            (f"it has {len(held)} frames instead of {frames}", len(held) != frames),
+            (f"it is {codec} in {form}", (codec, form) != ("h264", "yuv420p")),
+            ("its table of contents comes last", b"moov" not in kinds or kinds.index(b"moov") > kinds.index(b"mdat")),
+            ("its first frame cannot be decoded", first is None),
+            ("its last frame cannot be decoded", last is None or last.pts != max(held)),
+        )
+        if bad
+    ]
+    if wrong:
+        raise AnalysisFailed(
+            f"The labelled video did not turn out right: {'; '.join(wrong)}.",
+            hint="See the analysis's log.",
+            kind="EncodingFailed",
+        )
+    return {"width": width, "height": height, "codec": codec}
