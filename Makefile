@@ -48,9 +48,6 @@ bench: .venv/.complete ## Measure every claim against its peer; needs an idle ma
 docs: .venv/.complete ## Write the pages that are generated: docs/configuration.md
 	$(PYTHON_IN_VENV) tools/write_configuration_page.py
 
-docs: .venv/.complete ## Write the generated pages of docs/ again
-	$(PYTHON_IN_VENV) tools/write_configuration_page.py
-
 dist: .venv/.complete ## Build the wheel and the source archive into dist/
 	$(PYTHON_IN_VENV) -m build --outdir dist .
 
