@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from dlc_jupyter.analyses.base import Analysis, Job
-from dlc_jupyter.analyses.video import PoseParameters
+from dlc_jupyter.analyses.video import PoseParameters, Video, describe, open_video
+
+if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
+    from dlc_jupyter.pose.frames import Media
+    from dlc_jupyter.pose.inference import Network, Poses
 
 #: The qualitative and continuous colormaps that people use for body parts; all of them are matplotlib's.
 Colormap = Literal[
@@ -72,6 +77,64 @@ class Label(Analysis):
             bool, Field(description="Whether the poses are smoothed first (deeplabcut.filterpredictions, median of 5).")
         ] = False
 
+    @classmethod
+    def poses_of(cls, parameters: Label.Parameters) -> tuple[str, dict[str, Any]]:
+        """Return ``video`` with the parameters that decide the poses."""
+        shared = {name: getattr(parameters, name) for name in PoseParameters.model_fields}
+        return Video.name, Video.Parameters(**shared).model_dump()
+
     def run(self, job: Job[Label.Parameters]) -> dict[str, Any]:
         """Find or make the poses, draw them, and check that the labelled video is whole."""
-        raise NotImplementedError
+        from dlc_jupyter.pose.inference import analyze
+        from dlc_jupyter.pose.render import Style, draw
+
+        video, media, network, model = open_video(job)
+        style = Style(**{name: getattr(job.parameters, name) for name in Style.__dataclass_fields__})
+        notes = style.check(model)
+        poses = _given(job, network)
+        total = media.frames * (1 if poses else network.passes + 1)
+
+        def progress(done: int) -> None:
+            job.progress(min(done, total - 1), total, "frames")
+
+        made: dict[str, Any] = {}
+        if poses is None:
+            poses = analyze(network, video, media, job.scratch / "made", save_as_csv=True, progress=progress)
+            made = poses.as_result()
+        target, before = job.scratch / "labeled.mp4", total - media.frames
+        drawn = draw(network, poses, video, media, style, target, progress=lambda done: progress(before + done))
+        job.progress(total, total, "frames")
+        for note in (*notes, *poses.notes, *_notes(media)):
+            job.note(note)
+        earlier = None if made or job.poses is None else job.poses.analysis_id
+        return {
+            "video_file": target,
+            **made,
+            **describe(job, media, model, poses.scorer),
+            **drawn,
+            "poses_from": earlier,
+        }
+
+
+def _given(job: Job[Label.Parameters], network: Network) -> Poses | None:
+    """Return the poses made earlier, under the names by which DeepLabCut finds them; None where there are none."""
+    from dlc_jupyter.pose.inference import Poses
+
+    endings = {"h5_file": f"{network.tracker}.h5", "meta_file": "_meta.pickle", "full_file": "_full.pickle"}
+    given = job.poses
+    if given is None or any(field not in given.files or not given.files[field].is_file() for field in endings):
+        return None
+    folder = job.scratch / "given"
+    folder.mkdir()
+    video, result = job.inputs[0].path, given.result
+    poses = Poses(folder, video.stem, result["scorer"], network.tracker, int(result["frames"]), [])
+    for field, ending in endings.items():
+        poses.file(ending).symlink_to(given.files[field].absolute())
+    return poses
+
+
+def _notes(media: Media) -> Iterator[str]:
+    if media.sound:
+        yield "The labelled video has no sound."
+    if media.variable_rate:
+        yield "The labelled video shows every frame for the same time."

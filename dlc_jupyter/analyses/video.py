@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
+
+if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
+    from dlc_jupyter.pose.frames import Media
+    from dlc_jupyter.pose.inference import Network
+    from dlc_jupyter.pose.models import Model
 
 
 def _four_in_order(cropping: list[int] | None) -> list[int] | None:
@@ -82,4 +88,64 @@ class Video(Analysis):
 
     def run(self, job: Job[Video.Parameters]) -> dict[str, Any]:
         """Analyse the video with DeepLabCut, check that every frame has its row, and describe the result."""
-        raise NotImplementedError
+        from dlc_jupyter.pose.inference import analyze
+
+        video, media, network, model = open_video(job)
+        total = media.frames * network.passes
+        poses = analyze(
+            network,
+            video,
+            media,
+            job.scratch / "made",
+            save_as_csv=job.parameters.save_as_csv,
+            # The last frames are still in the network when all have been read.
+            progress=lambda done: job.progress(min(done, total - 1), total, "frames"),
+        )
+        job.progress(total, total, "frames")
+        for note in poses.notes:
+            job.note(note)
+        return {**poses.as_result(), "frames": poses.rows, **describe(job, media, model, poses.scorer)}
+
+
+def open_video(job: Job[Any]) -> tuple[Path, Media, Network, Model]:
+    """Read the video's container and the model's project; what cannot be analysed is refused before any work."""
+    from dlc_jupyter.pose.frames import inspect
+    from dlc_jupyter.pose.inference import Network
+
+    parameters = job.parameters
+    assert job.model is not None
+    video = job.inputs[0].path
+    media = inspect(video)
+    media.check_whole()
+    network = Network(
+        config=job.model,
+        shuffle=parameters.shuffle,
+        trainingsetindex=parameters.trainingsetindex,
+        snapshot_index=parameters.snapshot_index,
+        batch_size=parameters.batch_size,
+        cropping=parameters.cropping,
+        device=job.device,
+    )
+    return video, media, network, network.check(media)
+
+
+def describe(job: Job[Any], media: Media, model: Model, scorer: str) -> dict[str, Any]:
+    """Return what a result says of the video, the model and the software."""
+    import deeplabcut
+    import torch
+
+    return {
+        "fps": round(float(media.fps), 6),
+        "width": media.width,
+        "height": media.height,
+        "duration": round(media.duration, 3),
+        "codec": media.codec,
+        "variable_rate": media.variable_rate,
+        "model": job.parameters.model,
+        "scorer": scorer,
+        "bodyparts": list(model.bodyparts),
+        "individuals": list(model.individuals),
+        "device": job.device,
+        "deeplabcut_version": deeplabcut.__version__,
+        "torch_version": torch.__version__,
+    }

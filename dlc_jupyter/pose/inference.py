@@ -1,14 +1,14 @@
 """Frames to poses: ``deeplabcut.analyze_videos``, watched, and held to account for every frame.
 
-DeepLabCut tells nobody how far it has come, so the progress bar that it draws is replaced (`_watched`): what is put in its
-place sees every frame that is read, and when that frame is shown by the word of the decoder.
+DeepLabCut tells nobody how far it has come, so the progress bar that it draws is replaced (`_watched`): what is put in
+its place sees every frame that is read, and when that frame is shown by the word of the decoder.
 """
 
 from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,12 @@ from dlc_jupyter.pose.models import PYTORCH_MODELS, Model, read_model
 
 #: How DeepLabCut ends the names of the files with the tracks of several animals, by the way they were tracked.
 TRACKERS = {"ellipse": "_el", "box": "_bx", "skeleton": "_sk"}
+
+
+#: What torch says when a snapshot is no snapshot, or not one of this network.
+_BROKEN_SNAPSHOT = re.compile(
+    r"state_dict|Unpickling|unpickl|PytorchStreamReader|EOFError|zip archive|KeyError\('model'"
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,9 @@ class Network:
             index = self._project().get("snapshotindex", -1)
         if isinstance(index, int) and not -len(names) <= index < len(names):
             raise AnalysisFailed(
-                f"There is no snapshot {index}. Shuffle {self.shuffle} has {len(names)}, counted from 0: {', '.join(names)}.",
-                hint="Leave snapshot_index out, or set snapshotindex in the project's config.yaml to -1, for the last one.",
+                f"There is no snapshot {index}. Shuffle {self.shuffle} has {len(names)}, counted from 0: "
+                f"{', '.join(names)}.",
+                hint="Leave snapshot_index out, or set snapshotindex in config.yaml to -1, for the last one.",
                 kind="UnknownSnapshot",
             )
 
@@ -100,14 +107,15 @@ class Network:
         cropping, whose = self.cropping, "cropping"
         project = self._project()
         if cropping is None and project.get("cropping"):
-            cropping, whose = [project.get(each) for each in ("x1", "x2", "y1", "y2")], "the cropping in config.yaml"
+            cropping = [int(project.get(each) or 0) for each in ("x1", "x2", "y1", "y2")]
+            whose = "the cropping in the project's config.yaml"
         if cropping is None:
             return
         x1, x2, y1, y2 = cropping
         if not (0 <= x1 < x2 <= media.width and 0 <= y1 < y2 <= media.height):
             raise AnalysisFailed(
-                f"The video's picture is {media.width} x {media.height} pixels, and {whose} (x1, x2, y1, y2 = {x1}, {x2}, "
-                f"{y1}, {y2}) reaches outside of it.",
+                f"The video's picture is {media.width} x {media.height} pixels, and {whose} (x1, x2, y1, y2 = "
+                f"{x1}, {x2}, {y1}, {y2}) reaches outside of it.",
                 hint=f"Give cropping with 0 <= x1 < x2 <= {media.width} and 0 <= y1 < y2 <= {media.height}.",
                 kind="BadCropping",
             )
@@ -185,7 +193,7 @@ def analyze(
 
     optional: dict[str, Any] = {"batch_size": network.batch_size, "cropping": network.cropping}
     folder.mkdir(parents=True)
-    with _watched(progress) as seen, _explained(network, seen):
+    with _watched(progress) as seen, explained(network, seen.shown):
         scorer = deeplabcut.analyze_videos(
             str(network.config),
             [str(video)],
@@ -219,7 +227,7 @@ def _check_written(poses: Poses) -> None:
 
 @dataclass
 class _Seen:
-    """When the frames read in the present pass over the video are shown, in seconds."""
+    """When the frames read in the present pass over the video are shown, in seconds; how many were read before."""
 
     shown: array[float] = field(default_factory=lambda: array("d"))
     before: int = 0
@@ -237,7 +245,7 @@ class _Watch:
     def __iter__(self) -> Iterator[Any]:
         seen = self._seen
         seen.before += len(seen.shown)
-        seen.shown = array("d")
+        del seen.shown[:]
         capture = self._video.video
         for frame in self._video:
             seen.shown.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
@@ -263,7 +271,7 @@ def _watched(progress: Callable[[int], None]) -> Iterator[_Seen]:
 
 
 @contextmanager
-def _explained(network: Network, seen: _Seen) -> Iterator[None]:
+def explained(network: Network | None = None, seen: Sequence[float] = ()) -> Iterator[None]:
     """Turn what DeepLabCut and torch raise into sentences for the user."""
     import torch
 
@@ -281,23 +289,21 @@ def _explained(network: Network, seen: _Seen) -> Iterator[None]:
         raise _explain(network, seen, error) from error
 
 
-def _explain(network: Network, seen: _Seen, error: Exception) -> AnalysisFailed:
+def _explain(network: Network | None, seen: Sequence[float], error: Exception) -> AnalysisFailed:
     text = scrub(str(error))
-    if not seen.shown and re.search(
-        r"state_dict|UnpicklingError|PytorchStreamReader|unpickl|EOFError|zip archive", repr(error)
-    ):
+    if network is not None and not seen and _BROKEN_SNAPSHOT.search(repr(error)):
         return AnalysisFailed(
             "The model's snapshot cannot be loaded: the file is damaged, or belongs to another network.",
             hint="Choose another one with snapshot_index, or copy the project again.",
             kind="BrokenModel",
         )
-    if network.tracker and seen.shown and "track" in text.lower():
+    if network is not None and network.tracker and seen and "track" in text.lower():
         return AnalysisFailed(
             f"The animals could not be tracked through the video: {text}",
             hint="The network may see none of them. Analyse a video that is like those it was trained on.",
             kind="NotTracked",
         )
-    where = f" after {len(seen.shown)} frames" if seen.shown else ""
+    where = f" after {len(seen)} frames" if seen else ""
     return AnalysisFailed(
         f"DeepLabCut stopped{where} with {type(error).__name__}: {text}",
         hint="See the analysis's log.",

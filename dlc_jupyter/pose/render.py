@@ -8,30 +8,33 @@ error, and frames beyond OpenCV's frame count are left out. So what reads and wr
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
 import av
 import numpy as np
+import yaml
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.containers import boxes
-from dlc_jupyter.pose.frames import seconds
+from dlc_jupyter.pose.frames import Media, seconds
+from dlc_jupyter.pose.inference import Network, Poses, explained
+from dlc_jupyter.pose.models import Model
 
 # H.264 with a colour plane of half the size wants even sides. The colours are marked for what they are, for players
 # that guess by the size of the picture otherwise.
 _FILTER = "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
-_H264 = (
-    "-c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p -movflags +faststart "
-    "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv -an"
-).split()
+_H264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+_H264 += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv", "-an"]
 _PR_SET_PDEATHSIG = 1
 
 
@@ -133,17 +136,145 @@ def _die_with_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+@dataclass(frozen=True)
+class Style:
+    """How poses are drawn: the arguments of ``create_labeled_video``, and what it reads from config.yaml instead.
+
+    None stands for what the project's config.yaml says, and for all body parts.
+    """
+
+    pcutoff: float | None = None
+    draw_skeleton: bool = False
+    trailpoints: int = 0
+    displayedbodyparts: Sequence[str] | None = None
+    color_by: str = "bodypart"
+    confidence_to_alpha: bool = False
+    displaycropped: bool = False
+    filtered: bool = False
+    dotsize: int | None = None
+    colormap: str | None = None
+    skeleton_color: str | None = None
+
+    def check(self, model: Model) -> list[str]:
+        """Refuse body parts and colours that do not exist; return what the user should know."""
+        from matplotlib.colors import is_color_like
+
+        unknown = sorted(set(self.displayedbodyparts or ()) - set(model.bodyparts))
+        if unknown or self.displayedbodyparts == []:
+            wrong = f"The model has no body part {', '.join(unknown)}" if unknown else "No body part is to be drawn"
+            raise AnalysisFailed(
+                f"{wrong}. There are: {', '.join(model.bodyparts)}.",
+                hint="Correct displayedbodyparts, or leave it out for all of them.",
+                kind="UnknownBodyPart",
+            )
+        if self.skeleton_color is not None and not is_color_like(self.skeleton_color):
+            raise AnalysisFailed(
+                f"There is no colour called {self.skeleton_color}.",
+                hint="Give skeleton_color as a common English name, such as white, or as #rrggbb.",
+                kind="UnknownColor",
+            )
+        if self.draw_skeleton and not model.skeleton:
+            return ["The project's config.yaml names no skeleton, so none is drawn."]
+        return []
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of ``create_labeled_video``."""
+        return {
+            "pcutoff": self.pcutoff,
+            "draw_skeleton": self.draw_skeleton,
+            "trailpoints": self.trailpoints,
+            "displayedbodyparts": "all" if self.displayedbodyparts is None else list(self.displayedbodyparts),
+            "color_by": self.color_by,
+            "confidence_to_alpha": self.confidence_to_alpha,
+            "displaycropped": self.displaycropped,
+            "filtered": self.filtered,
+        }
+
+    def write_to(self, config: Path) -> None:
+        """Write into a private config.yaml what DeepLabCut takes from there, whatever its arguments say."""
+        names = ("dotsize", "colormap", "skeleton_color")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if changes:
+            values = yaml.safe_load(config.read_text("utf-8"))
+            config.write_text(yaml.safe_dump({**values, **changes}, sort_keys=False, allow_unicode=True), "utf-8")
+
+
+def draw(
+    network: Network,
+    poses: Poses,
+    video: Path,
+    media: Media,
+    style: Style,
+    target: Path,
+    *,
+    progress: Callable[[int], None],
+) -> dict[str, Any]:
+    """Draw poses on a video, and check the outcome.
+
+    Parameters
+    ----------
+    network : Network
+        That which made the poses: DeepLabCut finds them by its name.
+    target : Path
+        The MP4 file to write, at a constant rate of ``media.fps``.
+    progress : callable
+        Told how many frames have been drawn.
+
+    Returns
+    -------
+    dict
+        ``frames``, ``fps``, and what `check_playable` returns.
+
+    Raises
+    ------
+    AnalysisFailed
+        It cannot be drawn or written, or is not whole.
+    """
+    import deeplabcut
+
+    style.write_to(network.config)
+    where: dict[str, Any] = {"destfolder": str(poses.folder), **network.chosen}
+    encoder = Encoder(target, media.fps)
+    try:
+        with explained():
+            if style.filtered:
+                _filter(network, poses, video, where)
+            with _replaced(encoder, poses.rows, media.fps, progress):
+                made = deeplabcut.create_labeled_video(
+                    str(network.config), [str(video)], fastmode=True, overwrite=True, **where, **style.arguments
+                )
+        if made != [True] or not encoder.written:
+            raise AnalysisFailed(
+                "DeepLabCut did not find the poses that it was to draw.", hint="See the analysis's log.", kind="NoPoses"
+            )
+        encoder.finish()
+    finally:
+        encoder.abandon()
+    return {"frames": encoder.written, "fps": round(float(media.fps), 6), **check_playable(target, poses.rows)}
+
+
+def _filter(network: Network, poses: Poses, video: Path, where: dict[str, Any]) -> None:
+    import deeplabcut
+
+    deeplabcut.filterpredictions(str(network.config), [str(video)], filtertype="median", save_as_csv=True, **where)
+    if not poses.file(f"{poses.tracker}_filtered.h5").is_file():
+        raise AnalysisFailed(
+            "DeepLabCut ended without an error, but filtered no poses.", hint="See the analysis's log.", kind="NoPoses"
+        )
+
+
 @contextmanager
-def replaced(encoder: Encoder, frames: int, fps: Fraction, progress: Callable[[int], None]) -> Iterator[None]:
+def _replaced(encoder: Encoder, frames: int, fps: Fraction, progress: Callable[[int], None]) -> Iterator[None]:
     """Have ``create_labeled_video`` read all `frames`, in this process, and write to `encoder`.
 
-    Three names are replaced in ``deeplabcut.utils.make_labeled_video`` while the context lasts (DeepLabCut 3.0.0 to 3.0.2):
-    ``vp``, the class that reads and writes video; ``trange``, its progress bar; and ``get_start_method``, by
+    Three names are replaced in ``deeplabcut.utils.make_labeled_video`` while the context lasts (DeepLabCut 3.0.0 to
+    3.0.2): ``vp``, the class that reads and writes video; ``trange``, its progress bar; and ``get_start_method``, by
     which it decides whether to work in a pool of forks, which is no good after torch has started threads.
     """
     from deeplabcut.utils import make_labeled_video as module
 
-    class Frames(module.vp):  # type: ignore[name-defined, misc]
+    class Frames(module.vp):  # type: ignore[misc]
         def get_info(self) -> None:
             super().get_info()
             self.nframes, self.fps = frames, float(fps)
@@ -154,16 +285,15 @@ def replaced(encoder: Encoder, frames: int, fps: Fraction, progress: Callable[[i
         def load_frame(self) -> Any:
             frame = super().load_frame()
             if frame is None:
-                raise AnalysisFailed(
-                    f"Frame {self.i + 1} of the video ({seconds(self.i / float(fps))}) could not be decoded for drawing.",
-                    kind="VideoCutShort",
-                )
+                where = f"Frame {self.i + 1} of the video ({seconds(self.i / float(fps))})"
+                raise AnalysisFailed(f"{where} could not be decoded for drawing.", kind="VideoCutShort")
             return frame
 
         def save_frame(self, frame: Any) -> None:
             encoder.write(frame)
             progress(encoder.written)
 
+    folder = Path.cwd()  # which it leaves for another, and does not come back when it fails
     names = {"vp": Frames, "trange": range, "get_start_method": lambda: "spawn"}
     originals = {name: getattr(module, name) for name in names}
     for name, value in names.items():
@@ -171,6 +301,7 @@ def replaced(encoder: Encoder, frames: int, fps: Fraction, progress: Callable[[i
     try:
         yield
     finally:
+        os.chdir(folder)
         for name, value in originals.items():
             setattr(module, name, value)
 
@@ -196,7 +327,7 @@ def check_playable(video: Path, frames: int) -> dict[str, Any]:
         container.seek(0)
         first = next(container.decode(stream), None)
         container.seek(max(held, default=0), stream=stream)
-        *_, last = [None, *container.decode(stream)]
+        ends = [frame.pts for frame in container.decode(stream)]
         codec, form = stream.codec_context.name, stream.codec_context.pix_fmt
         width, height = stream.width, stream.height
     wrong = [
@@ -206,7 +337,7 @@ def check_playable(video: Path, frames: int) -> dict[str, Any]:
             (f"it is {codec} in {form}", (codec, form) != ("h264", "yuv420p")),
             ("its table of contents comes last", b"moov" not in kinds or kinds.index(b"moov") > kinds.index(b"mdat")),
             ("its first frame cannot be decoded", first is None),
-            ("its last frame cannot be decoded", last is None or last.pts != max(held)),
+            ("its last frame cannot be decoded", not ends or ends[-1] != max(held)),
         )
         if bad
     ]
