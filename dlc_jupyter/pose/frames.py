@@ -141,7 +141,8 @@ class Media:
         # OpenCV's times of an AVI file are shifted, and 0 for the last frames; there the rows can only be counted.
         timed = self.container != "avi" and all(a < b for a, b in pairwise(shown))
         reached = shown[-1] if timed and shown else self.times[rows - 1] if rows else 0.0
-        if self.times[-1] - reached > self.gap / 2:
+        last = self.times[-1] - self.times[-2] if self.frames > 1 else self.gap
+        if self.times[-1] - reached > min(last, self.gap) / 2:
             raise AnalysisFailed(
                 f"The analysis stopped at frame {rows} ({seconds(reached)}), but the video goes on to frame "
                 f"{self.frames} ({seconds(self.times[-1])}): what comes after frame {rows} cannot be decoded.",
@@ -239,7 +240,7 @@ def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -
         codec=codec,
         width=width,
         height=height,
-        fps=_rate(gap if formats[0] == "avi" or not gaps else times[-1] / len(gaps), stream.average_rate),
+        fps=_rate(gap if formats[0] == "avi" or not gaps else times[-1] / len(gaps), stream),
         times=times,
         gap=gap,
         variable_rate=not regular,
@@ -369,10 +370,11 @@ def _notes(promised: float | None, torn: bool, silent: bool, regular: bool) -> I
         yield "The time between frames varies; fps is the mean."
 
 
-def _rate(spacing: float, nominal: Fraction | None) -> Fraction:
-    """Return the frames per second: the container's exact figure where it is true, else the one measured."""
-    if nominal and (not spacing or abs(float(nominal) * spacing - 1) < 0.005):
-        return nominal
+def _rate(spacing: float, stream: Any) -> Fraction:
+    """Return the frames per second: the container's own figure where it is true, else the one measured."""
+    for nominal in (stream.base_rate, stream.average_rate):
+        if nominal and (not spacing or abs(float(nominal) * spacing - 1) < 0.002):
+            return Fraction(nominal)
     return Fraction(1 / spacing if spacing else 25.0).limit_denominator(1001)
 
 
