@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import yaml
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.frames import Media
-from dlc_jupyter.pose.models import PYTORCH_MODELS, Model, read_model
+from dlc_jupyter.pose.projects import PYTORCH_MODELS, Model, read_model, read_yaml
 
 #: How DeepLabCut ends the names of the files with the tracks of several animals, by the way they were tracked.
 TRACKERS = {"ellipse": "_el", "box": "_bx", "skeleton": "_sk"}
@@ -121,8 +120,7 @@ class Network:
             )
 
     def _project(self) -> dict[str, Any]:
-        values: dict[str, Any] = yaml.safe_load(self.config.read_text("utf-8"))
-        return values
+        return read_yaml(self.config)
 
     @property
     def tracker(self) -> str:
@@ -136,7 +134,7 @@ class Network:
         """How often the video is read: a top-down network looks for the animals first."""
         pattern = f"{PYTORCH_MODELS}/iteration-*/*shuffle{self.shuffle}/train/pytorch_config.yaml"
         for config in self.config.parent.glob(pattern):
-            if (yaml.safe_load(config.read_text("utf-8")) or {}).get("method") == "td":
+            if read_yaml(config).get("method") == "td":
                 return 2
         return 1
 

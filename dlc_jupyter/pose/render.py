@@ -28,7 +28,7 @@ from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.containers import boxes
 from dlc_jupyter.pose.frames import Media, seconds
 from dlc_jupyter.pose.inference import Network, Poses, explained
-from dlc_jupyter.pose.models import Model
+from dlc_jupyter.pose.projects import Model, read_yaml
 
 # H.264 with a colour plane of half the size wants even sides. The colours are marked for what they are, for players
 # that guess by the size of the picture otherwise.
@@ -196,7 +196,7 @@ class Style:
         names = ("dotsize", "colormap", "skeleton_color")
         changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if changes:
-            values = yaml.safe_load(config.read_text("utf-8"))
+            values = read_yaml(config)
             config.write_text(yaml.safe_dump({**values, **changes}, sort_keys=False, allow_unicode=True), "utf-8")
 
 

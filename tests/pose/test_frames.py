@@ -202,7 +202,7 @@ def test_an_avi_of_which_no_frame_was_written_is_refused(video, tmp_path):
 
 
 def test_interlaced_video_is_refused_where_opencv_cannot_convert_it(tmp_path):
-    # Size and picture are those of no other test: where OpenCV 4.13 and 4.14 fail, the memory of an earlier picture shows.
+    # Size and picture are those of no other test: where OpenCV fails, it shows the memory of an earlier picture.
     source = ["-f", "lavfi", "-i", "mandelbrot=s=192x96:r=30", "-frames:v", "9"]
     interlaced = ["-c:v", "libx264", "-flags", "+ilme+ildct", "-x264-params", "interlaced=1"]
     path = ffmpeg([*source, *interlaced], tmp_path / "interlaced.mp4")

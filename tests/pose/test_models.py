@@ -1,0 +1,308 @@
+"""Models: found, told apart, refused with a reason, fingerprinted, and staged without touching the project."""
+
+import hashlib
+import shutil
+import sys
+
+import pytest
+import yaml
+
+from dlc_jupyter import demo
+from dlc_jupyter.errors import BadRequest, NotFound
+from dlc_jupyter.pose import models
+from dlc_jupyter.pose.models import Models, discover, read_model
+
+CONFIG = {
+    "Task": "reach",
+    "scorer": "me",
+    "date": "Nov1",
+    "project_path": "/where/it/was",
+    "video_sets": {"/videos/a.mp4": {"crop": "0, 640, 0, 480"}},
+    "bodyparts": ["paw", "no"],
+    "skeleton": [["paw", "no"]],
+    "TrainingFraction": [0.95, 0.8],
+    "iteration": 1,
+    "snapshotindex": -1,
+}
+THREE_D = {"Task": "reach3d", "scorer": "me", "date": "Nov1", "camera_names": ["left", "right"], "skeleton": []}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Write a project as DeepLabCut lays it out; return its config.yaml."""
+
+    def make(folder="lab/reach", snapshots=("snapshot-010.pt", "snapshot-best-008.pt", "snapshot-090.pt"), **changes):
+        root = tmp_path / folder
+        root.mkdir(parents=True)
+        network = root / "dlc-models-pytorch/iteration-1/reachNov1-trainset95shuffle2"
+        for part in ("train", "test"):
+            (network / part).mkdir(parents=True)
+        (network / "train/pytorch_config.yaml").write_text("net_type: resnet_50\nmethod: bu\n")
+        (network / "test/pose_cfg.yaml").write_text("net_type: resnet_50\n")
+        for name in (*snapshots, "snapshot-detector-020.pt", "learning_stats.csv"):
+            (network / "train" / name).write_bytes(name.encode())
+        dataset = root / "training-datasets/iteration-1/UnaugmentedDataSet_reachNov1"
+        dataset.mkdir(parents=True)
+        (dataset / "metadata.yaml").write_text("shuffles: {}\n")
+        (dataset / "big.h5").write_bytes(b"big")
+        (root / "labeled-data").mkdir()
+        (root / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **changes}))
+        return root / "config.yaml"
+
+    return make
+
+
+@pytest.fixture
+def three_d(tmp_path, project):
+    """Write a 3D project with one 2D project for both cameras; return its config.yaml."""
+
+    def make(calibrated=True, **changes):
+        root = tmp_path / "lab/reach3d"
+        (root / "camera_matrix").mkdir(parents=True)
+        if calibrated:
+            (root / "camera_matrix/stereo_params.pickle").write_bytes(b"stereo")
+        two_d = str(project())
+        values = {**THREE_D, "config_file_left": two_d, "config_file_right": two_d, **changes}
+        (root / "config.yaml").write_text(yaml.safe_dump({key: value for key, value in values.items() if value}))
+        return root / "config.yaml"
+
+    return make
+
+
+def contents(folder):
+    """Everything in a folder: names, bytes, and times of change."""
+    return {
+        str(path.relative_to(folder)): (
+            path.stat().st_mtime_ns,
+            path.is_file() and hashlib.sha1(path.read_bytes()).digest(),
+        )
+        for path in folder.rglob("*")
+    }
+
+
+def test_what_is_shown_of_a_model(project):
+    config = project()
+    assert Models({"arm": str(config)}, "").find("arm").as_json() == {
+        "name": "arm",
+        "kind": "2d",
+        "task": "reach",
+        "bodyparts": ["paw", "no"],
+        "individuals": [],
+        "skeleton": [["paw", "no"]],
+        "cameras": [],
+        "engine": "pytorch",
+        "net_type": "resnet_50",
+        "snapshots": [
+            {"name": "snapshot-010", "shuffle": 2, "trainingsetindex": 0, "snapshot_index": 0},
+            {"name": "snapshot-090", "shuffle": 2, "trainingsetindex": 0, "snapshot_index": 1},
+            {"name": "snapshot-best-008", "shuffle": 2, "trainingsetindex": 0, "snapshot_index": 2},
+        ],
+        "problem": None,
+    }
+
+
+def test_the_demo_model_is_read_as_what_it_is():
+    model = Models({demo.MODEL_NAME: str(demo.MODEL)}, "").find(demo.MODEL_NAME, "2d")
+    assert model.problem is None
+    assert len(model.snapshots) == 1
+    assert "snout" in model.bodyparts
+
+
+def test_reading_models_needs_neither_deeplabcut_nor_opencv(project):
+    assert "cv2" not in vars(models)
+    assert not {"cv2", "torch", "deeplabcut", "av"} & {
+        name.split(".")[0] for name in _imported_with("dlc_jupyter.pose.models")
+    }
+
+
+def _imported_with(module):
+    import subprocess
+
+    code = f"import sys, {module}; print(*sys.modules)"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_several_animals(project):
+    config = project(
+        multianimalproject=True,
+        bodyparts="MULTI!",
+        individuals=["a", "b"],
+        multianimalbodyparts=["paw"],
+        uniquebodyparts=["corner"],
+    )
+    model = read_model("m", config)
+    assert model.bodyparts == ("paw", "corner")
+    assert model.individuals == ("a", "b")
+
+
+def test_projects_are_found_by_their_folder_and_not_looked_into(tmp_path, project):
+    project("lab/reach")
+    project("lab/reach/labeled-data/inner")
+    project("lab/.hidden/secret")
+    (tmp_path / "lab/other").mkdir()
+    (tmp_path / "lab/other/config.yaml").write_text("something: else\n")
+    (tmp_path / "lab/again").symlink_to(tmp_path / "lab/reach")
+    assert discover(tmp_path) == {"reach": tmp_path / "lab/reach/config.yaml"}
+
+
+def test_projects_of_the_same_name_are_told_apart_by_the_folders_above(tmp_path, project):
+    project("a/reach")
+    project("b/reach")
+    project("b/grasp")
+    assert sorted(discover(tmp_path)) == ["a.reach", "b.reach", "grasp"]
+
+
+def test_a_models_folder_that_is_not_there_has_no_models(tmp_path):
+    assert Models({}, str(tmp_path / "gone")).all() == []
+
+
+def test_looking_for_projects_ends_in_a_huge_folder(tmp_path, project, monkeypatch):
+    project("a/b/c/reach")
+    project("a/b/c/d/e/too-deep")
+    assert sorted(discover(tmp_path)) == ["reach"]
+    monkeypatch.setattr(models, "FOLDERS", 3)
+    assert discover(tmp_path) == {}
+
+
+def test_registered_names_win_over_found_ones(tmp_path, project):
+    project("found/reach")
+    mine = project("mine/elsewhere")
+    found = Models({"reach": str(mine.parent)}, str(tmp_path / "found"))
+    assert [model.config for model in found.all()] == [mine]
+
+
+def test_an_unknown_model_is_refused_naming_those_there_are(project):
+    with pytest.raises(NotFound, match=r"There is no model .leg.\. There are: arm, hand") as refused:
+        Models({"hand": str(project("a/a")), "arm": str(project("b/b"))}, "").find("leg")
+    assert refused.value.reason == "unknown-model"
+    assert refused.value.fields == {"models": ["arm", "hand"]}
+
+
+def test_a_2d_and_a_3d_project_are_told_apart(three_d, tmp_path):
+    three_d()
+    known = Models({}, str(tmp_path / "lab"))
+    assert {model.name: model.kind for model in known.all()} == {"reach": "2d", "reach3d": "3d"}
+    assert known.find("reach3d", "3d").cameras == ("left", "right")
+    assert known.find("reach3d", "3d").bodyparts == ("paw", "no")
+    with pytest.raises(BadRequest, match="is a 3D project; this analysis needs a 2D one") as refused:
+        known.find("reach3d", "2d")
+    assert refused.value.reason == "wrong-model-kind"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda config: config.write_text("bodyparts: [paw\nTask: reach\n"), r"not valid YAML \(line 2\)"),
+        (lambda config: config.write_bytes(b"Task: \xff\xfe"), "not valid YAML"),
+        (lambda config: config.write_text(""), "is empty"),
+        (lambda config: config.write_text("- a\n- b\n"), "not a list of names and values"),
+        (lambda config: config.write_text("a: &x [*x]\n" + "[" * 5000), "not valid YAML"),
+        (lambda config: config.unlink(), "is not there"),
+        (lambda config: (config.unlink(), config.mkdir()), "is not there|cannot be read"),
+        (lambda config: config.write_text(yaml.safe_dump({**CONFIG, "Task": ""})), "has no Task"),
+        (lambda config: config.write_text(yaml.safe_dump({**CONFIG, "bodyparts": []})), "names no body parts"),
+        (lambda config: config.write_text(yaml.safe_dump({**CONFIG, "iteration": 7})), "no snapshot .* iteration"),
+        (lambda config: [path.unlink() for path in config.parent.rglob("snapshot-*")], "no snapshot"),
+        (lambda config: shutil.rmtree(config.parent / "dlc-models-pytorch"), "no snapshot"),
+        (lambda config: (config.parent / "dlc-models-pytorch").rename(config.parent / "dlc-models"), "TensorFlow"),
+    ],
+)
+def test_a_project_that_cannot_be_used_says_why(project, break_it, says):
+    config = project()
+    break_it(config)
+    known = Models({"arm": str(config)}, "")
+    with pytest.raises(BadRequest, match=says) as refused:
+        known.find("arm", "2d")
+    assert refused.value.reason == "broken-model"
+    assert refused.value.message.startswith("The model 'arm' cannot be used: ")
+    assert str(config.parent) not in refused.value.message
+    assert known.all()[0].problem is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"calibrated": False}, "have not been calibrated"),
+        ({"camera_names": ["left"]}, "fewer than two cameras"),
+        ({"config_file_right": None}, "does not name a 2D project"),
+        ({"config_file_left": "/nowhere/config.yaml"}, "its 2D project: its config.yaml is not there"),
+    ],
+)
+def test_a_3d_project_that_cannot_be_used_says_why(three_d, changes, says):
+    with pytest.raises(BadRequest, match=says) as refused:
+        Models({"arm": str(three_d(**changes))}, "").find("arm", "3d")
+    assert refused.value.reason == "broken-model"
+
+
+def test_a_broken_project_is_found_in_the_models_folder_all_the_same(project, tmp_path):
+    project().write_text("Task: [")
+    assert [model.name for model in Models({}, str(tmp_path)).all()] == ["reach"]
+
+
+def test_the_fingerprint_changes_with_what_decides_the_poses_only(project):
+    config = project()
+    train = next(config.parent.rglob("train"))
+    known = Models({"arm": str(config)}, "")
+    first = known.fingerprint(known.find("arm"))
+
+    def now():
+        return known.fingerprint(known.find("arm"))
+
+    config.write_text(yaml.safe_dump({**CONFIG, "project_path": "/elsewhere", "video_sets": {}}))
+    assert now() == first
+    (train / "learning_stats.csv").write_text("epoch\n1\n")
+    assert now() == first
+    config.write_text(yaml.safe_dump({**CONFIG, "batch_size": 2}))
+    assert (second := now()) != first
+    (train / "snapshot-090.pt").write_bytes(b"other weights")
+    assert (third := now()) != second
+    (train / "pytorch_config.yaml").write_text("net_type: hrnet\n")
+    assert now() not in (first, second, third)
+
+
+def test_the_fingerprint_is_the_same_for_a_copy_elsewhere(project, tmp_path):
+    config = project()
+    shutil.copytree(config.parent, tmp_path / "copy")
+    known = Models({"a": str(config), "b": str(tmp_path / "copy")}, "")
+    assert known.fingerprint(known.find("a")) == known.fingerprint(known.find("b"))
+
+
+def test_the_fingerprint_is_not_read_anew_each_time(project, monkeypatch):
+    known = Models({"arm": str(project())}, "")
+    first = known.fingerprint(known.find("arm"))
+    monkeypatch.setattr(models, "_digest", lambda path: pytest.fail("read again"))
+    assert known.fingerprint(known.find("arm")) == first
+
+
+def test_the_fingerprint_of_a_3d_project_covers_calibration_and_2d_project(three_d):
+    config = three_d()
+    known = Models({"arm": str(config)}, "")
+    seen = {known.fingerprint(known.find("arm"))}
+    (config.parent / "camera_matrix/stereo_params.pickle").write_bytes(b"other cameras")
+    seen.add(known.fingerprint(known.find("arm")))
+    next(config.parent.parent.rglob("snapshot-090.pt")).write_bytes(b"other weights")
+    seen.add(known.fingerprint(known.find("arm")))
+    assert len(seen) == 3
+
+
+def test_a_staged_copy_is_a_project_of_its_own(project, tmp_path):
+    config = project()
+    before = contents(config.parent)
+    staged = Models({"arm": str(config)}, "").stage(read_model("arm", config), tmp_path / "scratch/model")
+    values = yaml.safe_load(staged.read_text())
+    assert values["project_path"] == str(tmp_path / "scratch/model")
+    assert read_model("arm", staged).snapshots == read_model("arm", config).snapshots
+    assert read_model("arm", staged).bodyparts == ("paw", "no")
+    for path in (tmp_path / "scratch").rglob("*.yaml"):  # whatever DeepLabCut may write to is a copy
+        path.write_text("changed")
+    (next(staged.parent.rglob("train")) / "new.txt").write_text("new")
+    assert contents(config.parent) == before
+
+
+def test_a_staged_3d_project_brings_its_2d_projects(three_d, tmp_path):
+    config = three_d()
+    staged = Models({"arm": str(config)}, "").stage(read_model("arm", config), tmp_path / "scratch/model")
+    values = yaml.safe_load(staged.read_text())
+    assert values["config_file_left"] == values["config_file_right"]
+    assert values["config_file_left"].startswith(str(tmp_path / "scratch"))
+    assert read_model("arm", staged).problem is None
