@@ -166,6 +166,7 @@ class Attempt:
         elif watch.cancelled:
             self._records.cancelled(self._id, self._worker, now)
         elif ending.result is not None:
+            watch.write_progress()
             self._succeed(order, ending)
         elif self._stop.is_set():
             self._give_back()

@@ -155,14 +155,13 @@ def explain(error: BaseException) -> dict[str, str]:
     if isinstance(error, Refusal):
         return {"type": type(error).__name__, "message": error.message, "hint": ""}
     hint = "The log of the analysis says more."
+    if isinstance(error, SystemExit):
+        return {"type": "SystemExit", "message": f"The analysis has called exit({error.code}).", "hint": hint}
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         hint = "Try a smaller batch_size, or device=cpu. " + hint
     lines = [line.strip() for line in without_paths(str(error)).splitlines()]
-    return {
-        "type": type(error).__name__,
-        "message": next(filter(None, lines), type(error).__name__)[:500],
-        "hint": hint,
-    }
+    message = next(filter(None, lines), f"The analysis ended with {type(error).__name__}.")[:500]
+    return {"type": type(error).__name__, "message": message, "hint": hint}
 
 
 def without_paths(text: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -166,8 +168,7 @@ class Engine:
         host = self._spawn()
         if host is None:
             return False
-        assert host.stdout is not None
-        for text in host.stdout:
+        for text in self._lines(host):
             event = protocol.parse(text)
             if event is not None:
                 self._take(event)
@@ -175,12 +176,27 @@ class Engine:
         processes.end_marked(self._mark)
         with self._changed:
             ready, self._state, self._host = self._was_ready, "stopped", None
-            host.stdout.close()
             if self._events is not None:
                 self._events.put(dict(protocol.GONE))
             if not ready and self._wanted and not self._closing.is_set():
                 self._failed(f"The engine ended while it was starting ({_ending(code)}); its log engine.log says more.")
         return ready
+
+    def _lines(self, host: subprocess.Popen[bytes]) -> Iterator[bytes]:
+        """Yield what the host says, line by line, until it has gone."""
+        assert host.stdout is not None
+        with host.stdout as pipe:
+            unread = b""
+            while True:
+                if not select.select([pipe], [], [], 0.5)[0]:
+                    if host.poll() is not None:  # some fork of what it ran still holds the pipe
+                        processes.end_marked(self._mark)
+                    continue
+                received = os.read(pipe.fileno(), 1 << 16)
+                if not received:
+                    return
+                *lines, unread = (unread + received).split(b"\n")
+                yield from lines
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
         package = Path(dlc_jupyter.__file__).parent
@@ -208,17 +224,12 @@ class Engine:
     def _environment(self) -> dict[str, str]:
         """Return the environment of the host, in which torch will find its number of threads."""
         threads = str(self._threads)
-        pools = (
-            "OMP_NUM_THREADS",
-            "MKL_NUM_THREADS",
-            "OPENBLAS_NUM_THREADS",
-            "NUMEXPR_NUM_THREADS",
-            "NUMBA_NUM_THREADS",
-        )
+        pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
         return {
             "HF_HUB_OFFLINE": "1",
             **os.environ,
             **dict.fromkeys(pools, threads),
+            "OPENBLAS_NUM_THREADS": "1",  # it would start its threads at import, before the fork
             "MPLBACKEND": "Agg",
             # To look for GPUs without CUDA, which must not be initialised before the fork.
             "PYTORCH_NVML_BASED_CUDA_CHECK": "1",

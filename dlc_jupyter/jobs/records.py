@@ -170,8 +170,10 @@ class Records:
     def count(self) -> dict[str, int]:
         """Return how many analyses are in each state that any is in."""
         with self.database.read() as connection:
-            rows = connection.execute(sa.select(analyses.c.state, sa.func.count()).group_by(analyses.c.state))
-            return dict(row._tuple() for row in rows)
+            rows = connection.execute(
+                sa.select(analyses.c.state, sa.func.count().label("number")).group_by(analyses.c.state)
+            )
+            return {row.state: row.number for row in rows}
 
     def next_queued(self) -> Record | None:
         """Return the analysis that would be claimed next, without claiming it."""

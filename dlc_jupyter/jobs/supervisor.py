@@ -25,6 +25,8 @@ WELL = 60.0
 STAND_BY = 1.0
 #: How long a worker may take to stop, in seconds. Then it is killed.
 PATIENCE = 4.0
+#: How long the engine may take after that to end what it runs, and itself, in seconds.
+TIDY = 0.8
 
 
 class WorkerSupervisor:
@@ -69,15 +71,14 @@ class WorkerSupervisor:
             self._thread.join(PATIENCE)
         if worker is not None and worker.poll() is None:
             self._log.warning("The worker did not stop and is killed.")
-            worker.kill()  # the engine notices, and ends what it runs
-            self._thread.join(0.5)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)
+            worker.kill()
+            self._thread.join(TIDY)
+            _end_group(worker.pid)
 
     def _keep(self) -> None:
         delay, standing_by = FIRST_DELAY, False
         while not self._stopping.is_set():
-            if has_worker(self._settings):
+            if self._other_worker():
                 if not standing_by:
                     self._log.info("Another server's worker is at work on the data folder; this one stands by.")
                 standing_by = True
@@ -91,6 +92,14 @@ class WorkerSupervisor:
             self._log.error("The worker has ended (exit code %s); it is started again in %g s.", code, delay)
             self._stopping.wait(delay)
             delay = min(2 * delay, LONGEST_DELAY)
+
+    def _other_worker(self) -> bool:
+        """Whether another server's worker is at work, or it cannot even be told."""
+        try:
+            return has_worker(self._settings)
+        except OSError:
+            self._log.exception("The data folder cannot be used; no worker is started.")
+            return True
 
     def _live_once(self) -> int | None:
         """Start a worker, and pass its log on until it ends. Return its exit code."""
@@ -128,3 +137,13 @@ class WorkerSupervisor:
             self._log.warning("worker: %s", line)
         else:
             self._log.log(number, "worker: %s", message)
+
+
+def _end_group(group: int) -> None:
+    """Give the engine, which has noticed that its worker is gone, the time to tidy up; then kill it."""
+    deadline = time.monotonic() + TIDY
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.02)
+        os.killpg(group, signal.SIGKILL)

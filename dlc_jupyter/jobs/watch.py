@@ -97,6 +97,11 @@ class Watch:
         """Take the progress that the engine told."""
         self._progress = self._pace.update(values["done"], values["total"], values["unit"], time.monotonic())
 
+    def write_progress(self) -> None:
+        """Write the last progress now, so that what has ended does not look half done."""
+        if self._progress is not None:
+            self._beat(self._progress)
+
     def _run(self) -> None:
         beaten = time.monotonic()
         written: Mapping[str, Any] | None = None

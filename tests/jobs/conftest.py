@@ -1,0 +1,165 @@
+"""A data folder with the table and the store, and real workers on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlc_jupyter.jobs import processes
+from dlc_jupyter.jobs.lock import worker_prefix
+from dlc_jupyter.jobs.queue import Doorbell
+from dlc_jupyter.jobs.record import Record, Request
+from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.database import Database, database_url
+from dlc_jupyter.storage.files import FileStore, StoredFile
+
+PLUGIN = Path(__file__).parent / "plugin"
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = 20.0, every: float = 0.01) -> Any:
+    """Return what `condition` returns as soon as that is true; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(every)
+    return found
+
+
+@pytest.fixture(name="wait_until")
+def wait_until_fixture() -> Callable[..., Any]:
+    return wait_until
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=str(tmp_path / "data"), device_lock_dir=str(tmp_path / "locks"), threads=1)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    settings.root.mkdir(parents=True, exist_ok=True)
+    database = Database(database_url(settings.root, settings.database_url))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def records(database: Database) -> Records:
+    return Records(database)
+
+
+@pytest.fixture
+def files(settings: Settings, database: Database) -> FileStore:
+    return FileStore(settings, database)
+
+
+class Room:
+    """The data folder of a test, as a server and as a worker see it."""
+
+    def __init__(self, settings: Settings, records: Records, files: FileStore, environment: dict[str, str]) -> None:
+        self.settings = settings
+        self.records = records
+        self.files = files
+        self.environment = environment
+        self.bell = Doorbell(settings)
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def upload(self, content: bytes, filename: str) -> StoredFile:
+        incoming = self.files.receive()
+        incoming.append(content)
+        return incoming.finish(filename)
+
+    def ask(self, analysis: str, *file_ids: str, ring: bool = True, **parameters: Any) -> str:
+        record = self.records.create(Request(analysis, parameters, file_ids=file_ids), time.time())
+        if ring:
+            self.bell.ring(record.analysis_id)
+        return record.analysis_id
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """Start a worker as a server does; its standard input stays open."""
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "dlc_jupyter.jobs.worker"],
+            stdin=subprocess.PIPE,
+            env=os.environ | self.environment,
+            start_new_session=True,
+        )
+        assert worker.stdin is not None
+        worker.stdin.write(self.settings.to_json().encode() + b"\n")
+        worker.stdin.flush()
+        self.workers.append(worker)
+        return worker
+
+    def record(self, analysis_id: str) -> Record:
+        return self.records.find(analysis_id)
+
+    def finished(self, analysis_id: str, timeout: float = 20.0) -> Record:
+        wait_until(lambda: not self.record(analysis_id).state.active, timeout)
+        return self.record(analysis_id)
+
+    def running(self, analysis_id: str) -> int:
+        """Wait until the process of an analysis runs, and return its id."""
+        process: str = wait_until(lambda: self.record(analysis_id).process)
+        return int(process.partition(":")[0])
+
+    def log(self, analysis_id: str) -> str:
+        path = self.settings.root / "logs" / f"{analysis_id}.log"
+        return path.read_text() if path.exists() else ""
+
+    def printed_pids(self, analysis_id: str) -> list[int]:
+        """Wait for the line ``pids …`` of the analysis `tree`."""
+        line = wait_until(
+            lambda: [each for each in self.log(analysis_id).splitlines() if each.startswith("pids ")], every=0.05
+        )[-1]
+        return [int(pid) for pid in line.split()[1:]]
+
+    def engine_pids(self) -> list[int]:
+        """Every process of the engine: the host, the analysis, and what it has started."""
+        return processes.marked(worker_prefix(self.settings))
+
+    def host_pid(self) -> int:
+        """The engine host: the only child of the worker."""
+        return wait_until(lambda: processes.children(self.workers[-1].pid))[0]
+
+    def end(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.kill()
+            worker.wait()
+            assert worker.stdin is not None
+            worker.stdin.close()
+        processes.end_marked(worker_prefix(self.settings))
+        self.bell.close()
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """What workers see: trial analyses besides the real ones, and nothing imported in advance."""
+    return {"PYTHONPATH": str(PLUGIN), "DLC_JUPYTER_PRELOAD": ""}
+
+
+@pytest.fixture
+def room(settings: Settings, records: Records, files: FileStore, environment: dict[str, str]) -> Iterator[Room]:
+    room = Room(settings, records, files, environment)
+    yield room
+    room.end()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(name="alive")
+def alive_fixture() -> Callable[[int], bool]:
+    return alive
