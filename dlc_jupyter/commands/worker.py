@@ -29,5 +29,4 @@ def run(arguments: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
-    run_worker(settings)
-    return 0
+    return run_worker(settings)

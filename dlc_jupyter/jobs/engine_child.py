@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import multiprocessing
 import os
@@ -57,6 +58,8 @@ def _forget_host() -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(OSError):  # when memory runs out, the kernel is to end this process, not a server
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _enter(order: protocol.Order) -> None:

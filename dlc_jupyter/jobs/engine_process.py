@@ -224,12 +224,13 @@ class Engine:
     def _environment(self) -> dict[str, str]:
         """Return the environment of the host, in which torch will find its number of threads."""
         threads = str(self._threads)
-        pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
+        pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+        at_import = ("OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")  # they start their threads then, before the fork
         return {
             "HF_HUB_OFFLINE": "1",
             **os.environ,
             **dict.fromkeys(pools, threads),
-            "OPENBLAS_NUM_THREADS": "1",  # it would start its threads at import, before the fork
+            **dict.fromkeys(at_import, "1"),
             "MPLBACKEND": "Agg",
             # To look for GPUs without CUDA, which must not be initialised before the fork.
             "PYTORCH_NVML_BASED_CUDA_CHECK": "1",

@@ -1,0 +1,171 @@
+"""The scratch folder: everything under names of our own, and nothing in the store that did not succeed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+import dlc_jupyter
+from dlc_jupyter.errors import AnalysisFailed, NoSpace, NotFound
+from dlc_jupyter.jobs.protocol import Order
+from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.jobs.scratch import Scratch
+from dlc_jupyter.pose.models import Models
+
+MODEL = Path(dlc_jupyter.__file__).parent / "demo" / "model" / "config.yaml"
+
+
+@pytest.fixture
+def requests(settings):
+    return Requests(settings, Models({"mouse": str(MODEL)}, ""))
+
+
+@pytest.fixture
+def scratch(settings, files, records, requests):
+    return Scratch(settings, files, records, Models({"mouse": str(MODEL)}, ""), requests)
+
+
+@pytest.fixture
+def upload(files):
+    def upload(content: bytes, filename: str) -> str:
+        incoming = files.receive()
+        incoming.append(content)
+        return incoming.finish(filename).file_id
+
+    return upload
+
+
+@pytest.fixture
+def ask(records, requests):
+    def ask(analysis, file_ids=(), **values):
+        return records.create(requests.prepare(analysis, values, file_ids), time.time())
+
+    return ask
+
+
+@pytest.fixture
+def order(scratch, ask):
+    return scratch.prepare(ask("sleep", time=0))
+
+
+def output(order: Order, name: str, content: str) -> str:
+    (Path(order.scratch) / name).write_text(content)
+    return name
+
+
+# -- in ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [
+        ("mouse.mp4", "video.mp4"),
+        ("Maus Ä 1.MOV", "video.mov"),
+        ("x.mkv", "video.mkv"),
+        ("x.exe", "video.mp4"),
+        ("x", "video.mp4"),
+        (".mp4", "video.mp4"),
+        ("x_labeled.mp4", "video.mp4"),
+    ],
+)
+def test_a_video_is_called_video(scratch, ask, upload, filename, name):
+    file_id = upload(b"bytes", filename)
+    order = scratch.prepare(ask("video", [file_id], model="mouse"))
+    assert order.inputs == [{"file_id": file_id, "path": f"{order.scratch}/{name}", "filename": filename}]
+    assert Path(order.inputs[0]["path"]).read_bytes() == b"bytes"
+
+
+def test_the_model_is_a_copy_of_its_own(scratch, ask, upload):
+    before = MODEL.read_bytes()
+    order = scratch.prepare(ask("video", [upload(b"bytes", "a.mp4")], model="mouse"))
+    config = Path(order.model)
+    assert config.is_relative_to(order.scratch)
+    assert yaml.safe_load(config.read_text())["project_path"] == str(config.parent)
+    assert MODEL.read_bytes() == before
+
+
+def test_poses_made_earlier_are_staged_for_a_labelled_video(scratch, ask, upload, files, records, tmp_path):
+    video = upload(b"bytes", "a.mp4")
+    made = ask("video", [video], model="mouse")
+    records.claim("me", time.time(), 30)
+    (tmp_path / "poses.h5").write_bytes(b"poses")
+    poses = files.add(tmp_path / "poses.h5", "poses.h5", origin=made.analysis_id).file_id
+    records.succeed(made.analysis_id, "me", time.time(), {"h5_file": poses, "frames": 7}, [poses])
+
+    order = scratch.prepare(ask("label", [video], model="mouse"))
+    assert order.poses["analysis_id"] == made.analysis_id
+    assert order.poses["result"] == {"h5_file": poses, "frames": 7}
+    assert {field: Path(path).read_bytes() for field, path in order.poses["files"].items()} == {"h5_file": b"poses"}
+    assert Path(order.poses["files"]["h5_file"]).suffix == ".h5"
+
+    assert scratch.prepare(ask("label", [video], model="mouse", batch_size=3)).poses is None
+    files.delete(poses)
+    assert scratch.prepare(ask("label", [video], model="mouse")).poses is None
+
+
+def test_what_an_earlier_attempt_left_is_gone(scratch, ask):
+    record = ask("sleep", time=0)
+    first = scratch.prepare(record)
+    output(first, "half.csv", "half")
+    assert list(Path(scratch.prepare(record).scratch).iterdir()) == []
+
+
+def test_an_input_whose_bytes_are_gone_is_refused(scratch, ask, upload, files):
+    file_id = upload(b"bytes", "a.mp4")
+    record = ask("video", [file_id], model="mouse")
+    files.path(file_id).unlink()
+    with pytest.raises(NotFound, match="gone"):
+        scratch.prepare(record)
+
+
+# -- out ---------------------------------------------------------------------------------------------------------------
+
+
+def test_outputs_get_ids(scratch, order, files):
+    result = {"csv_file": output(order, "a.csv", "a"), "h5_file": output(order, "a.h5", "b"), "no_file": None, "n": 1}
+    stored, ids = scratch.store_outputs(order, result)
+    assert [files.path(each).read_text() for each in ids] == ["a", "b"]
+    assert stored == {"csv_file": ids[0], "h5_file": ids[1], "no_file": None, "n": 1}
+    assert files.find(ids[0]).filename == "a.csv"
+
+
+def test_nothing_is_stored_where_one_is_missing(scratch, order, files):
+    with pytest.raises(AnalysisFailed, match="h5_file"):
+        scratch.store_outputs(order, {"csv_file": output(order, "a.csv", "a"), "h5_file": "a.h5"})
+    assert files.page(10, None) == []
+
+
+@pytest.mark.parametrize("name", ["../../../dlc.db", "/etc/hostname"])
+def test_only_what_lies_in_the_scratch_folder_is_an_output(scratch, order, name):
+    with pytest.raises(AnalysisFailed, match="csv_file"):
+        scratch.store_outputs(order, {"csv_file": name})
+
+
+def test_nothing_is_stored_where_the_disk_is_full_halfway(scratch, order, files, upload, monkeypatch):
+    mine = upload(b"mine", "mine.txt")
+    result = {
+        "a_file": output(order, "a", "mine"),  # the same bytes as an upload: they stay
+        "b_file": output(order, "b", "second"),
+        "c_file": output(order, "c", "third"),
+    }
+    add = files.add
+
+    def until_full(path, *rest, **how):
+        if path.name == "c":
+            raise NoSpace("The disk is full.", reason="disk-full")
+        return add(path, *rest, **how)
+
+    monkeypatch.setattr(files, "add", until_full)
+    with pytest.raises(NoSpace):
+        scratch.store_outputs(order, result)
+    assert [each.file_id for each in files.page(10, None)] == [mine]
+
+
+def test_logs_outlive_the_scratch_folder(scratch, order):
+    scratch.log(order.analysis_id).write_text("what happened")
+    scratch.clear(order.analysis_id)
+    assert not Path(order.scratch).exists()
+    assert scratch.log(order.analysis_id).read_text() == "what happened"
