@@ -50,6 +50,8 @@ LOCK_TAKEN = 75
 SWEEP = 2.0
 #: How often it shows that it is alive at least, in seconds.
 SHOW = 10.0
+#: How often it looks which GPUs there are, in seconds.
+LOOK_FOR_GPUS = 600.0
 #: How long the main thread waits for the working thread when it stops, in seconds.
 STOPPING = 4.0
 
@@ -102,7 +104,8 @@ def _wakeup() -> Iterator[int]:
     wake, wake_end = os.pipe()
     os.set_blocking(wake_end, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, lambda *_: None)
     before = signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
     try:
         yield wake
@@ -170,6 +173,7 @@ class Worker:
         self._chores = [
             Chore("sweep", SWEEP, self.sweep, self._stop),
             Chore("clean-up", settings.cleanup_hours * 3600, self._clean_up, self._stop),
+            Chore("look for GPUs", LOOK_FOR_GPUS, self._look_for_gpus, self._stop),
         ]
 
     def start(self) -> None:
@@ -312,6 +316,8 @@ class Worker:
 
         for removal in retention.clean_up(self.files, self.records, self.settings, time.time()):
             log.info("Removed %s %s: %s", removal.kind, removal.id, removal.reason)
+
+    def _look_for_gpus(self) -> None:
         self._gpus = devices.visible_gpus()
 
     def _do(self, what: str, record: Record | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -83,13 +84,19 @@ class Room:
             self.bell.ring(record.analysis_id)
         return record.analysis_id
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, ignored: tuple[signal.Signals, ...] = ()) -> subprocess.Popen[bytes]:
         """Start a worker as a server does; its standard input stays open."""
+
+        def set_signals() -> None:  # whatever the shell that runs the tests has set
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "dlc_jupyter.jobs.worker"],
             stdin=subprocess.PIPE,
             env=os.environ | self.environment,
             start_new_session=True,
+            preexec_fn=set_signals,
         )
         assert worker.stdin is not None
         worker.stdin.write(self.settings.to_json().encode() + b"\n")

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from dlc_jupyter.jobs import processes, supervisor
+from dlc_jupyter.jobs import supervisor
 from dlc_jupyter.jobs.lock import has_worker, worker_lock
 from dlc_jupyter.jobs.record import State
 from dlc_jupyter.jobs.supervisor import WorkerSupervisor
@@ -136,11 +136,3 @@ def test_log_lines_keep_their_level(settings, caplog):
         ("ERROR", "worker: it went wrong"),
         ("WARNING", "worker: Traceback (most recent call last):"),
     ]
-
-
-def test_a_supervisor_leaves_no_thread_that_looks_for_children(room, supervise):
-    supervised = supervise()
-    room.finished(room.ask("sleep", time=0))
-    supervised.stop_now()
-    assert not supervised._thread.is_alive()
-    assert processes.marked(room.settings.root.name) == []

@@ -210,6 +210,15 @@ def test_a_worker_that_stops_gives_its_analysis_back(room, how, alive):
     assert room.engine_pids() == []
 
 
+def test_a_worker_under_nohup_outlives_the_terminal(room):
+    worker = room.start_worker(ignored=(signal.SIGHUP,))
+    analysis_id = room.ask("sleep", time=0.5)
+    room.running(analysis_id)
+    worker.send_signal(signal.SIGHUP)
+    assert room.finished(analysis_id).attempt == 1
+    assert worker.poll() is None
+
+
 def test_everything_told_to_stop_at_once_gives_the_analysis_back(room):
     """As a service manager does: every process gets the signal, in whichever order."""
     worker = room.start_worker()
