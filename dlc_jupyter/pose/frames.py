@@ -105,9 +105,9 @@ class Media:
     def check_whole(self) -> None:
         """Refuse a file of which a part is missing: frames of it have no chance of a row."""
         if self.cut:
-            should = f"it should last {seconds(self.promised)}" if self.promised else "it breaks off within a frame"
-            if self.promised and not self.variable_rate:
-                should += f", about {round(self.promised * self.fps)} frames"
+            should = "it breaks off within a frame"
+            if self.promised:
+                should = f"it should last {seconds(self.promised)}, about {round(self.promised / self.gap)} frames"
             raise AnalysisFailed(
                 f"The video is cut off: it ends with frame {self.frames} at {seconds(self.times[-1])}, but {should}.",
                 hint=AGAIN,
@@ -215,11 +215,9 @@ def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -
     stream = container.streams.video[0]
     found = _read_packets(container, stream)
     if not found.times:
-        raise AnalysisFailed(
-            "The video has no frames." if found.good == 0 else "No frame of the video is to be shown.",
-            hint="Record or convert it again.",
-            kind="VideoEmpty",
-        )
+        if is_torn(path):
+            raise AnalysisFailed("The video is cut off within its first frame.", hint=AGAIN, kind="VideoCutShort")
+        raise AnalysisFailed("The video has no frames.", hint="Record or convert it again.", kind="VideoEmpty")
     codec = stream.codec_context.name if stream.codec_context else "unknown"
     width, height = _picture_size(path, codec)
     base = stream.time_base

@@ -7,6 +7,7 @@ its place sees every frame that is read, and when that frame is shown by the wor
 from __future__ import annotations
 
 import re
+import traceback
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,10 +25,9 @@ from dlc_jupyter.pose.projects import PYTORCH_MODELS, Model, read_model, read_ya
 TRACKERS = {"ellipse": "_el", "box": "_bx", "skeleton": "_sk"}
 
 
-#: What torch says when a snapshot is no snapshot, or not one of this network.
-_BROKEN_SNAPSHOT = re.compile(
-    r"state_dict|Unpickling|unpickl|PytorchStreamReader|EOFError|zip archive|KeyError\('model'"
-)
+_LOG = "See the analysis's log."
+#: The function of DeepLabCut's runners that reads a snapshot. What it raises is about that file, whatever torch says.
+_LOADING = "load_snapshot"
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def analyze(
 
     optional: dict[str, Any] = {"batch_size": network.batch_size, "cropping": network.cropping}
     folder.mkdir(parents=True)
-    with _watched(progress) as seen, explained(network, seen.shown):
+    with _watched(progress, media.frames) as seen, explained(network, seen.shown):
         scorer = deeplabcut.analyze_videos(
             str(network.config),
             [str(video)],
@@ -202,25 +202,21 @@ def analyze(
             **network.chosen,
             **{name: value for name, value in optional.items() if value is not None},
         )
-    notes = media.account(len(seen.shown), seen.shown)
-    poses = Poses(folder, video.stem, str(scorer), network.tracker, len(seen.shown), [*media.notes, *notes])
-    _check_written(poses)
+    poses = Poses(folder, video.stem, str(scorer), network.tracker, len(seen.shown), list(media.notes))
+    if not poses.h5.is_file() or not poses.file("_full.pickle").is_file():
+        raise AnalysisFailed("DeepLabCut ended without an error, but wrote no poses.", hint=_LOG, kind="NoPoses")
+    poses.notes.extend(media.account(len(seen.shown), seen.shown))
+    _check_rows(poses)
     return poses
 
 
-def _check_written(poses: Poses) -> None:
-    """Refuse a run that ended as if all were well, but without its files or with other rows than frames."""
+def _check_rows(poses: Poses) -> None:
+    """Refuse poses that lack rows. Tracks of several animals have a row only where one of them was seen."""
     import pandas as pd
 
-    if not poses.h5.is_file() or not poses.file("_full.pickle").is_file():
-        raise AnalysisFailed(
-            "DeepLabCut ended without an error, but wrote no poses.", hint="See the analysis's log.", kind="NoPoses"
-        )
     rows = len(pd.read_hdf(poses.h5))
     if rows != poses.rows and not poses.tracker:
-        raise AnalysisFailed(
-            f"DeepLabCut wrote {rows} rows for {poses.rows} frames.", hint="See the analysis's log.", kind="RowsMissing"
-        )
+        raise AnalysisFailed(f"DeepLabCut wrote {rows} rows for {poses.rows} frames.", hint=_LOG, kind="RowsMissing")
 
 
 @dataclass
@@ -234,11 +230,10 @@ class _Seen:
 class _Watch:
     """In the place of tqdm's progress bar: passes a video's frames on, and notes each."""
 
-    def __init__(self, seen: _Seen, progress: Callable[[int], None], video: Any) -> None:
+    def __init__(self, seen: _Seen, progress: Callable[[int], None], video: Any, frames: int) -> None:
         self._seen, self._progress, self._video = seen, progress, video
-
-    def __len__(self) -> int:
-        return len(self._video)
+        if video._n_frames < 0:  # OpenCV's count where the file does not say how long it is: DeepLabCut fails over it
+            video._n_frames = frames
 
     def __iter__(self) -> Iterator[Any]:
         seen = self._seen
@@ -252,7 +247,7 @@ class _Watch:
 
 
 @contextmanager
-def _watched(progress: Callable[[int], None]) -> Iterator[_Seen]:
+def _watched(progress: Callable[[int], None], frames: int) -> Iterator[_Seen]:
     """Put `_Watch` in the place of the name ``tqdm`` in the module that reads the video, while the context lasts.
 
     ``video_inference`` in that module, and nothing else, wraps the video in ``tqdm(video)``, once for each pass
@@ -261,7 +256,7 @@ def _watched(progress: Callable[[int], None]) -> Iterator[_Seen]:
     from deeplabcut.pose_estimation_pytorch.apis import videos
 
     seen, original = _Seen(), videos.tqdm
-    videos.tqdm = lambda video, *_args, **_kwargs: _Watch(seen, progress, video)
+    videos.tqdm = lambda video, *_args, **_kwargs: _Watch(seen, progress, video, frames)
     try:
         yield seen
     finally:
@@ -289,7 +284,7 @@ def explained(network: Network | None = None, seen: Sequence[float] = ()) -> Ite
 
 def _explain(network: Network | None, seen: Sequence[float], error: Exception) -> AnalysisFailed:
     text = scrub(str(error))
-    if network is not None and not seen and _BROKEN_SNAPSHOT.search(repr(error)):
+    if any(call.name == _LOADING for call in traceback.extract_tb(error.__traceback__)):
         return AnalysisFailed(
             "The model's snapshot cannot be loaded: the file is damaged, or belongs to another network.",
             hint="Choose another one with snapshot_index, or copy the project again.",
@@ -304,7 +299,7 @@ def _explain(network: Network | None, seen: Sequence[float], error: Exception) -
     where = f" after {len(seen)} frames" if seen else ""
     return AnalysisFailed(
         f"DeepLabCut stopped{where} with {type(error).__name__}: {text}",
-        hint="See the analysis's log.",
+        hint=_LOG,
         kind="DeepLabCutFailed",
     )
 

@@ -324,10 +324,8 @@ def check_playable(video: Path, frames: int) -> dict[str, Any]:
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         held = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
-        container.seek(0)
-        first = next(container.decode(stream), None)
-        container.seek(max(held, default=0), stream=stream)
-        ends = [frame.pts for frame in container.decode(stream)]
+        first = _decode_from(container, stream, 0)
+        last = _decode_from(container, stream, max(held, default=0))
         codec, form = stream.codec_context.name, stream.codec_context.pix_fmt
         width, height = stream.width, stream.height
     wrong = [
@@ -336,8 +334,8 @@ def check_playable(video: Path, frames: int) -> dict[str, Any]:
             (f"it has {len(held)} frames instead of {frames}", len(held) != frames),
             (f"it is {codec} in {form}", (codec, form) != ("h264", "yuv420p")),
             ("its table of contents comes last", b"moov" not in kinds or kinds.index(b"moov") > kinds.index(b"mdat")),
-            ("its first frame cannot be decoded", first is None),
-            ("its last frame cannot be decoded", not ends or ends[-1] != max(held)),
+            ("its first frame cannot be decoded", not first),
+            ("its last frame cannot be decoded", not last or last[-1] != max(held)),
         )
         if bad
     ]
@@ -348,3 +346,17 @@ def check_playable(video: Path, frames: int) -> dict[str, Any]:
             kind="EncodingFailed",
         )
     return {"width": width, "height": height, "codec": codec}
+
+
+def _decode_from(container: Any, stream: Any, pts: int) -> list[int]:
+    """Return the times of the frames from the last key frame before `pts` on, as far as they can be decoded."""
+    container.seek(pts, stream=stream)
+    found: list[int] = []
+    try:
+        for frame in container.decode(stream):
+            found.append(frame.pts)
+            if pts == 0:
+                break
+    except av.FFmpegError:
+        pass  # what is missing is told by what was found
+    return found

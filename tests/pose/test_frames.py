@@ -192,13 +192,25 @@ def test_what_is_no_video_is_refused(video, tmp_path, make, kind, says):
     assert str(tmp_path) not in failed.value.message
 
 
-def test_an_avi_of_which_no_frame_was_written_is_refused(video, tmp_path):
+def test_a_video_that_is_cut_off_within_its_first_frame_is_refused(video, tmp_path):
     data = video("mpeg4.avi").read_bytes()
     path = tmp_path / "video.avi"
-    path.write_bytes(data[: data.index(b"movi") + 4])
-    with pytest.raises(AnalysisFailed) as failed:
+    path.write_bytes(data[: data.index(b"movi") + 60])
+    with pytest.raises(AnalysisFailed, match="within its first frame") as failed:
         inspect(path)
-    assert failed.value.kind in ("VideoEmpty", "NotAVideo")
+    assert failed.value.kind == "VideoCutShort"
+
+
+def test_a_video_without_frames_is_refused(video, tmp_path):
+    data = bytearray(video("mpeg4.avi").read_bytes())
+    end = data.index(b"movi") + 4
+    data[4:8] = (end - 8).to_bytes(4, "little")
+    data[end - 8 : end - 4] = (4).to_bytes(4, "little")
+    path = tmp_path / "video.avi"
+    path.write_bytes(data[:end])
+    with pytest.raises(AnalysisFailed, match="The video has no frames") as failed:
+        inspect(path)
+    assert failed.value.kind == "VideoEmpty"
 
 
 def test_interlaced_video_is_refused_where_opencv_cannot_convert_it(tmp_path):

@@ -1,0 +1,121 @@
+"""Runs analyses in this process on the demo's model, the way the engine does: staged inputs in a scratch folder."""
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlc_jupyter import demo
+from dlc_jupyter.analyses.base import InputFile, Job, Poses, find_analysis
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.models import Models
+from tests.pose.videos import ffmpeg
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+FRAMES = 30
+
+
+@pytest.fixture(scope="session")
+def deeplabcut():
+    """DeepLabCut, imported once: that takes ten seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("deeplabcut")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Path:
+    """The first second of the demo video: the part with the mouse in it."""
+    target = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    picture = ["-frames:v", str(FRAMES), "-vf", "crop=320:240:270:70"]
+    coding = ["-c:v", "libx264", "-preset", "veryfast", "-g", "6", "-bf", "2", "-movflags", "+faststart"]
+    return ffmpeg(["-i", str(demo.VIDEO), *picture, *coding], target)
+
+
+@dataclass
+class Ran:
+    """What an analysis has made and told."""
+
+    result: dict[str, Any]
+    scratch: Path
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        return [values["message"] for kind, values in self.told if kind == "note"]
+
+    @property
+    def progress(self) -> list[dict[str, Any]]:
+        return [values for kind, values in self.told if kind == "progress"]
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(deeplabcut, tmp_path) -> Run:
+    """Run an analysis on one video. Keyword arguments are its parameters, but for those named here."""
+    runs = 0
+
+    def start(
+        name: str,
+        video: Path,
+        *,
+        model: Path = demo.MODEL,
+        device: str = "cpu",
+        poses: Ran | None = None,
+        prepare: Callable[[Path], None] = lambda scratch: None,
+        **parameters: Any,
+    ) -> Ran:
+        nonlocal runs
+        runs += 1
+        scratch = tmp_path / f"scratch-{runs}"
+        scratch.mkdir()
+        models = Models({"mouse": str(model)}, "")
+        staged = scratch / f"video{video.suffix}"
+        staged.symlink_to(video)
+        prepare(scratch)
+        cls = find_analysis(name)
+        ran = Ran({}, scratch)
+        job = Job(
+            parameters=cls.validate({"model": "mouse", **parameters}),
+            inputs=[InputFile("0" * 40, staged, "my mouse_labeled_full.mp4")],
+            scratch=scratch,
+            model=models.stage(models.find("mouse"), scratch / "model"),
+            device=device,
+            poses=poses and _staged(poses, scratch / "poses"),
+            report=lambda kind, values: ran.told.append((kind, dict(values))),
+        )
+        ran.result = cls().run(job)
+        return ran
+
+    return start
+
+
+def _staged(ran: Ran, folder: Path) -> Poses:
+    folder.mkdir()
+    files = {}
+    for name, value in ran.result.items():
+        if name.endswith("_file") and value is not None:
+            files[name] = folder / (name + Path(value).suffix)
+            files[name].symlink_to(value)
+    return Poses("an-earlier-one", files, ran.result)
+
+
+@pytest.fixture
+def fails(run) -> Callable[..., AnalysisFailed]:
+    """Run an analysis that must fail; return why. The message may not say where anything lies."""
+
+    def start(*arguments, **keywords) -> AnalysisFailed:
+        with pytest.raises(AnalysisFailed) as failed:
+            run(*arguments, **keywords)
+        for text in (failed.value.message, failed.value.hint):
+            assert "/" not in text.replace("faststart/", ""), text
+        return failed.value
+
+    return start

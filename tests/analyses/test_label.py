@@ -1,0 +1,278 @@
+"""`label`: what is drawn, that it plays everywhere, and that nothing is lost between the poses and the video."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+
+from dlc_jupyter.pose.containers import boxes
+from dlc_jupyter.pose.frames import inspect
+from tests.analyses.conftest import FRAMES
+from tests.pose.videos import ffmpeg
+
+pytestmark = pytest.mark.deeplabcut
+
+
+def pictures(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def probe(path):
+    """What ffprobe says of a video, having decoded all of it."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-count_frames", "-of", "default=noprint_wrappers=1"]
+    command += ["-show_entries", "stream=codec_name,pix_fmt,width,height,nb_read_frames,r_frame_rate", str(path)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return dict(line.split("=") for line in lines)
+
+
+def drawn_points(result, frame):
+    """The body parts that are drawn in a frame, as (x, y) in pixels by name."""
+    row = pd.read_hdf(result["h5_file"]).iloc[frame][result["scorer"]]
+    names = row.index.get_level_values(0).unique()
+    return {name: (int(row[name]["x"]), int(row[name]["y"])) for name in names if row[name]["likelihood"] > 0.4}
+
+
+@pytest.fixture
+def labelled(run, clip):
+    return run("label", clip, pcutoff=0.4, dotsize=6)
+
+
+def test_the_labelled_video_plays_everywhere_and_has_every_frame(labelled):
+    path = labelled.result["video_file"]
+    assert probe(path) == {
+        "codec_name": "h264",
+        "pix_fmt": "yuv420p",
+        "width": "320",
+        "height": "240",
+        "nb_read_frames": str(FRAMES),
+        "r_frame_rate": "30/1",
+    }
+    kinds = boxes(path)
+    assert kinds.index(b"moov") < kinds.index(b"mdat")
+    assert inspect(path).variable_rate is False
+
+
+def test_the_result_has_the_video_and_the_poses_made_for_it(labelled):
+    result = labelled.result
+    assert (result["frames"], result["fps"], result["width"], result["height"]) == (FRAMES, 30.0, 320, 240)
+    assert result["video_file"].name == "labeled.mp4"
+    assert len(pd.read_hdf(result["h5_file"])) == FRAMES
+    assert result["csv_file"].is_file()
+    assert result["poses_from"] is None
+
+
+def test_dots_are_drawn_where_the_body_parts_are(labelled, clip):
+    before, after = pictures(clip), pictures(labelled.result["video_file"])
+    for frame in (0, FRAMES - 1):
+        points = drawn_points(labelled.result, frame)
+        assert points
+        difference = np.abs(after[frame].astype(int) - before[frame]).max(axis=2)
+        for x, y in points.values():
+            assert difference[y - 2 : y + 3, x - 2 : x + 3].mean() > 60
+        assert np.median(difference) < 12  # the rest of the picture is as it was
+
+
+def test_poses_that_exist_are_used_and_draw_the_same_video(run, clip, labelled):
+    poses = run("video", clip)
+    again = run("label", clip, pcutoff=0.4, dotsize=6, poses=poses)
+    assert again.result["poses_from"] == "an-earlier-one"
+    assert "h5_file" not in again.result
+    assert {each["total"] for each in again.progress} == {FRAMES}  # drawing only
+    assert {each["total"] for each in labelled.progress} == {2 * FRAMES}
+    first, second = pictures(labelled.result["video_file"]), pictures(again.result["video_file"])
+    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_poses_of_which_a_file_is_gone_are_made_anew(run, clip):
+    poses = run("video", clip)
+    poses.result["meta_file"] = None
+    assert run("label", clip, poses=poses).result["poses_from"] is None
+
+
+def test_one_progress_bar_counts_both_stages(labelled):
+    done = [each["done"] for each in labelled.progress]
+    assert done == sorted(done)
+    assert done.count(2 * FRAMES) == 1
+    assert done[-1] == 2 * FRAMES
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        {"dotsize": 12},
+        {"colormap": "viridis"},
+        {"draw_skeleton": True},
+        {"draw_skeleton": True, "skeleton_color": "#ff00ff"},
+        {"trailpoints": 8},
+        {"pcutoff": 1.0},
+        {"displayedbodyparts": ["snout"]},
+        {"confidence_to_alpha": True},
+        {"color_by": "individual"},
+        {"filtered": True},
+    ],
+    ids=lambda style: ",".join(style),
+)
+def test_every_choice_changes_the_picture(run, clip, labelled, style):
+    poses = run("video", clip)
+    changed = run("label", clip, poses=poses, **{"pcutoff": 0.4, "dotsize": 6, **style})
+    assert changed.result["frames"] == FRAMES
+    plain, other = pictures(labelled.result["video_file"])[-1], pictures(changed.result["video_file"])[-1]
+    assert np.abs(plain.astype(int) - other).max() > 40
+    assert changed.notes == []
+
+
+def test_only_the_body_parts_asked_for_are_drawn(run, clip):
+    ran = run("label", clip, displayedbodyparts=["snout"], pcutoff=0.4, dotsize=4)
+    before, after = pictures(clip)[0], pictures(ran.result["video_file"])[0]
+    difference = np.abs(after.astype(int) - before).max(axis=2)
+    points = drawn_points(ran.result, 0)
+    x, y = points.pop("snout")
+    assert difference[y, x] > 60
+    assert all(difference[y, x] < 40 for x, y in points.values())
+
+
+def test_the_cropped_part_alone_can_be_shown(run, clip):
+    ran = run("label", clip, cropping=[21, 300, 10, 231], displaycropped=True)
+    assert (ran.result["width"], ran.result["height"]) == (280, 222)  # 279 x 221, made even
+    assert ran.result["frames"] == FRAMES
+
+
+def test_a_picture_of_odd_size_is_made_even(run, clip, tmp_path):
+    odd = ffmpeg(["-i", str(clip), "-vf", "scale=161:121", "-c:v", "mjpeg", "-q:v", "3"], tmp_path / "odd.avi")
+    ran = run("label", odd)
+    assert (ran.result["width"], ran.result["height"]) == (162, 122)
+    assert probe(ran.result["video_file"])["nb_read_frames"] == str(FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        # OpenCV's frame count is negative here, so DeepLabCut alone would draw no frame at all.
+        ("piped.mkv", ["-c", "copy", "-live", "1"]),
+        # It is twice the frames here, a trim whose header counts what the edit list hides ...
+        ("trim.mp4", ["-c", "copy"]),
+        # ... and here every third frame is there, so that it is too high again.
+        ("uneven.mkv", ["-vf", r"select='not(mod(n\,3))+lt(n\,8)'", "-fps_mode", "vfr", "-c:v", "libx264"]),
+    ],
+)
+def test_the_labelled_video_has_as_many_frames_as_there_are_rows(run, clip, tmp_path, name, options):
+    seek = ["-ss", "0.5"] if name == "trim.mp4" else []
+    ran = run("label", ffmpeg([*seek, "-i", str(clip), *options], tmp_path / name))
+    rows = len(pd.read_hdf(ran.result["h5_file"]))
+    assert rows > 10
+    assert probe(ran.result["video_file"])["nb_read_frames"] == str(rows)
+    assert ran.result["frames"] == rows
+
+
+def test_sound_and_uneven_rates_are_mentioned(run, clip, tmp_path):
+    uneven = ["-vf", r"select='not(mod(n\,3))+lt(n\,8)'", "-fps_mode", "vfr", "-c:v", "libx264", "-c:a", "aac"]
+    path = ffmpeg(["-i", str(clip), "-f", "lavfi", "-i", "sine=d=1", *uneven], tmp_path / "loud.mp4")
+    notes = run("label", path).notes
+    assert "The labelled video has no sound." in notes
+    assert "The labelled video shows every frame for the same time." in notes
+
+
+def test_a_skeleton_that_the_project_does_not_have_is_mentioned(run, clip, tmp_path):
+    import yaml
+
+    from dlc_jupyter import demo
+
+    shutil.copytree(demo.MODEL.parent, tmp_path / "project")
+    config = tmp_path / "project/config.yaml"
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "skeleton": []}))
+    ran = run("label", clip, model=config, draw_skeleton=True)
+    assert ran.notes == ["The project's config.yaml names no skeleton, so none is drawn."]
+
+
+def test_deeplabcut_and_the_working_folder_are_left_as_they_were(run, clip):
+    from deeplabcut.utils import make_labeled_video as module
+
+    before = Path.cwd(), module.vp, module.trange, module.get_start_method
+    run("label", clip)
+    assert (Path.cwd(), module.vp, module.trange, module.get_start_method) == before
+
+
+# What DeepLabCut says nothing about.
+
+
+def test_body_parts_that_the_model_does_not_have_are_refused_naming_those_it_has(fails, clip):
+    failed = fails("label", clip, displayedbodyparts=["snout", "wing"])
+    assert failed.kind == "UnknownBodyPart"
+    assert failed.message.startswith("The model has no body part wing. There are: snout, leftear")
+    assert fails("label", clip, displayedbodyparts="[]").kind == "UnknownBodyPart"
+
+
+def test_a_colour_that_does_not_exist_is_refused(fails, clip):
+    assert fails("label", clip, draw_skeleton=True, skeleton_color="blurple").kind == "UnknownColor"
+
+
+def test_poses_that_deeplabcut_does_not_find_are_no_success(run, fails, clip):
+    poses = run("video", clip)
+    poses.result["scorer"] = "DLC_somebody_else"  # it prints a line and returns [False]
+    assert fails("label", clip, poses=poses).kind == "NoPoses"
+
+
+def test_poses_that_cannot_be_read_are_no_success(run, fails, clip, tmp_path):
+    poses = run("video", clip)
+    poses.result["h5_file"] = tmp_path / "broken.h5"
+    poses.result["h5_file"].write_bytes(b"no HDF5")
+    assert fails("label", clip, poses=poses).kind == "DeepLabCutFailed"
+
+
+def test_filtering_that_makes_nothing_is_no_success(fails, clip, monkeypatch, deeplabcut):
+    monkeypatch.setattr(deeplabcut, "filterpredictions", lambda *arguments, **keywords: None)
+    assert fails("label", clip, filtered=True).kind == "NoPoses"
+
+
+@pytest.mark.parametrize("returned", [[], [None], [False], [True]])
+def test_a_drawing_that_makes_nothing_is_no_success(fails, clip, monkeypatch, deeplabcut, returned):
+    monkeypatch.setattr(deeplabcut, "create_labeled_video", lambda *arguments, **keywords: returned)
+    assert fails("label", clip).kind == "NoPoses"
+
+
+def test_an_encoder_that_fails_is_no_success(fails, clip, monkeypatch, tmp_path):
+    fake = tmp_path / "bin/ffmpeg"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho 'Unknown encoder libx264' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    failed = fails("label", clip)
+    assert failed.kind == "EncodingFailed"
+    assert failed.hint == "Unknown encoder libx264"
+
+
+def test_a_disk_that_is_full_is_said_in_these_words(fails, clip, monkeypatch, tmp_path):
+    fake = tmp_path / "bin/ffmpeg"
+    fake.parent.mkdir()
+    fake.write_text(
+        "#!/bin/sh\ncat > /dev/null\necho 'av_interleaved_write_frame(): No space left on device' >&2\nexit 1\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    failed = fails("label", clip)
+    assert failed.kind == "NoSpace"
+    assert "disk is full" in failed.message
+
+
+def test_without_an_ffmpeg_of_the_system_the_one_that_comes_with_deeplabcut_is_used(run, clip, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run("label", clip).result["frames"] == FRAMES
+
+
+def test_without_any_ffmpeg_the_message_says_how_to_get_one(fails, clip, monkeypatch, tmp_path):
+    import imageio_ffmpeg
+
+    def none():
+        raise RuntimeError("No ffmpeg exe could be found.")
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none)
+    failed = fails("label", clip)
+    assert failed.kind == "NoFFmpeg"
+    assert "apt-get install ffmpeg" in failed.hint

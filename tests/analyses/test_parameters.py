@@ -1,0 +1,76 @@
+"""What `video` and `label` take."""
+
+import re
+
+import pytest
+
+from dlc_jupyter.analyses.base import find_analysis
+from dlc_jupyter.errors import BadRequest
+
+
+@pytest.mark.parametrize(
+    "cropping", [[20, 300, 10, 230], "20,300,10,230", "[20, 300, 10, 230]", ["20", "300", "10", "230"]]
+)
+def test_cropping_may_be_a_list_or_text(cropping):
+    assert find_analysis("video").validate({"model": "mouse", "cropping": cropping}).cropping == [20, 300, 10, 230]
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "says"),
+    [
+        ({}, "model", "required"),
+        ({"model": ""}, "model", "at least 1 character"),
+        ({"model": "m", "shuffle": -1}, "shuffle", "greater than or equal to 0"),
+        ({"model": "m", "shuffle": 1.5}, "shuffle", "integer"),
+        ({"model": "m", "shuffle": float("nan")}, "shuffle", "finite number|integer"),
+        ({"model": "m", "batch_size": 0}, "batch_size", "greater than or equal to 1"),
+        ({"model": "m", "batch_size": 4096}, "batch_size", "less than or equal to 1024"),
+        ({"model": "m", "device": "tpu"}, "device", "pattern"),
+        ({"model": "m", "device": "cuda:x"}, "device", "pattern"),
+        ({"model": "m", "cropping": [0, 10]}, "cropping", "Four numbers are wanted: x1, x2, y1, y2, not 2"),
+        ({"model": "m", "cropping": [10, 0, 0, 10]}, "cropping", "x1 < x2 and y1 < y2, not 10, 0, 0, 10"),
+        ({"model": "m", "cropping": [0, 10, 5, 5]}, "cropping", "x1 < x2 and y1 < y2"),
+        ({"model": "m", "cropping": [-1, 10, 0, 10]}, "cropping.0", "greater than or equal to 0"),
+        ({"model": "m", "cropping": "all"}, "cropping.0", "valid integer"),
+        ({"model": "m", "colour": "red"}, "colour", "no such parameter"),
+    ],
+)
+def test_wrong_values_are_refused_naming_the_field(values, field, says):
+    with pytest.raises(BadRequest) as refused:
+        find_analysis("video").validate(values)
+    assert refused.value.reason == "bad-parameters"
+    [error] = refused.value.fields["errors"]
+    assert error["field"] == field
+    assert re.search(says, error["message"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"pcutoff": 1.5},
+        {"pcutoff": "nan"},
+        {"trailpoints": -1},
+        {"dotsize": 0},
+        {"colormap": "mud"},
+        {"color_by": "mood"},
+        {"skeleton_color": "rgb(1,2,3)"},
+        {"save_as_csv": True},
+    ],
+)
+def test_wrong_values_of_label_are_refused(values):
+    with pytest.raises(BadRequest):
+        find_analysis("label").validate({"model": "mouse", **values})
+
+
+def test_label_names_the_video_analysis_whose_poses_it_needs():
+    label, video = find_analysis("label"), find_analysis("video")
+    asked = {"model": "mouse", "shuffle": 2, "cropping": [0, 10, 0, 10], "batch_size": 4}
+    name, values = label.poses_of(label.validate({**asked, "dotsize": 3, "pcutoff": 0.2}))
+    assert name == "video"
+    assert values == video.validate(asked).model_dump()
+
+
+def test_every_parameter_is_described():
+    for name in ("video", "label"):
+        for parameter, schema in find_analysis(name).Parameters.model_json_schema()["properties"].items():
+            assert schema.get("description"), f"{name}: {parameter}"

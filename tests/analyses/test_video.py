@@ -1,0 +1,281 @@
+"""`video`: the poses are DeepLabCut's own, every frame has a row, and what DeepLabCut keeps silent about is said."""
+
+import hashlib
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+
+from dlc_jupyter import demo
+from tests.analyses.conftest import FRAMES
+from tests.pose.videos import SOURCE, blank, cut, ffmpeg
+
+pytestmark = pytest.mark.deeplabcut
+
+
+@pytest.fixture(scope="session")
+def direct(deeplabcut, clip, tmp_path_factory):
+    """What `deeplabcut.analyze_videos` itself makes of the clip, called as its documentation says."""
+
+    def analyze(**options):
+        folder = tmp_path_factory.mktemp("direct")
+        shutil.copytree(demo.MODEL.parent, folder / "model")
+        shutil.copy(clip, folder / "video.mp4")
+        scorer = deeplabcut.analyze_videos(
+            str(folder / "model/config.yaml"), [str(folder / "video.mp4")], save_as_csv=True, device="cpu", **options
+        )
+        return folder, f"video{scorer}"
+
+    return analyze
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the demo's project, with some values of its config.yaml changed."""
+
+    def make(**changes):
+        folder = tmp_path / "project"
+        shutil.copytree(demo.MODEL.parent, folder)
+        config = folder / "config.yaml"
+        config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), **changes}))
+        return config
+
+    return make
+
+
+@pytest.mark.parametrize("options", [{}, {"cropping": [20, 300, 10, 230], "batch_size": 4}], ids=["plain", "options"])
+def test_the_poses_are_those_of_deeplabcut_value_for_value(run, clip, direct, options):
+    result = run("video", clip, **options).result
+    folder, name = direct(**options)
+    expected = pd.read_hdf(folder / f"{name}.h5")
+    assert len(expected) == FRAMES
+    pd.testing.assert_frame_equal(pd.read_hdf(result["h5_file"]), expected, check_exact=True)
+    assert result["csv_file"].read_bytes() == (folder / f"{name}.csv").read_bytes()
+    assert result["full_file"].read_bytes() == (folder / f"{name}_full.pickle").read_bytes()
+
+
+def test_the_result_says_what_was_analysed_and_with_what(run, clip, deeplabcut):
+    ran = run("video", clip)
+    files = {key: value for key, value in ran.result.items() if key.endswith("_file")}
+    scorer = "DLC_Resnet50_mouseNov24shuffle1_snapshot_" + ran.result["scorer"].rsplit("_", 1)[1]
+    assert {key: path.name for key, path in files.items()} == {
+        "csv_file": f"video{scorer}.csv",
+        "h5_file": f"video{scorer}.h5",
+        "meta_file": f"video{scorer}_meta.pickle",
+        "full_file": f"video{scorer}_full.pickle",
+    }
+    rest = {key: value for key, value in ran.result.items() if key not in files}
+    assert rest.pop("bodyparts")[:3] == ["snout", "leftear", "rightear"]
+    assert rest.pop("torch_version")
+    assert rest == {
+        "frames": FRAMES,
+        "fps": 30.0,
+        "width": 320,
+        "height": 240,
+        "duration": 1.0,
+        "codec": "h264",
+        "variable_rate": False,
+        "model": "mouse",
+        "scorer": scorer,
+        "individuals": [],
+        "device": "cpu",
+        "deeplabcut_version": deeplabcut.__version__,
+    }
+    assert ran.notes == []
+
+
+def test_the_csv_file_can_be_left_out(run, clip):
+    assert run("video", clip, save_as_csv=False).result["csv_file"] is None
+
+
+def test_progress_counts_the_frames_and_is_complete_only_at_the_end(run, clip):
+    progress = run("video", clip).progress
+    assert {each["total"] for each in progress} == {FRAMES}
+    assert {each["unit"] for each in progress} == {"frames"}
+    done = [each["done"] for each in progress]
+    assert done == sorted(done)
+    assert done[-1] == FRAMES
+    assert done.count(FRAMES) == 1
+
+
+def test_nothing_is_left_replaced_in_deeplabcut(run, clip):
+    from deeplabcut.pose_estimation_pytorch.apis import videos
+
+    before = videos.tqdm
+    run("video", clip)
+    assert videos.tqdm is before
+
+
+def test_the_project_is_not_written_to_wherever_it_lies(run, clip, project):
+    config = project()  # moved: its project_path names another folder, which makes DeepLabCut rewrite config.yaml
+    before = {path: (path.stat().st_mtime_ns, hashlib.sha1(path.read_bytes()).hexdigest()) for path in _files(config)}
+    run("video", clip, model=config)
+    assert before == {
+        path: (path.stat().st_mtime_ns, hashlib.sha1(path.read_bytes()).hexdigest()) for path in _files(config)
+    }
+
+
+def _files(config):
+    return [path for path in config.parent.rglob("*") if path.is_file()]
+
+
+def test_poses_that_lie_beside_the_video_are_not_taken_for_its_own(run, clip, direct):
+    _folder, name = direct()
+
+    def leave_earlier_poses(scratch):  # DeepLabCut would say "already analyzed", and make nothing
+        for ending in (".h5", "_full.pickle", "_meta.pickle"):
+            (scratch / f"{name}{ending}").write_bytes(b"not what it seems")
+
+    ran = run("video", clip, prepare=leave_earlier_poses)
+    assert len(pd.read_hdf(ran.result["h5_file"])) == FRAMES
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("video.avi", ["-c:v", "mjpeg", "-q:v", "4"]),
+        ("video.mkv", ["-c", "copy"]),
+        ("video.webm", ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"]),
+        ("video.mp4", ["-ss", "0.3", "-c", "copy"]),
+    ],
+)
+def test_every_kind_of_video_is_analysed_to_its_last_frame(run, clip, tmp_path, name, options):
+    seek = options[:2] if options[0] == "-ss" else []
+    path = ffmpeg([*seek, "-i", str(clip), *options[len(seek) :], "-an"], tmp_path / name)
+    ran = run("video", path)
+    assert ran.result["frames"] == len(pd.read_hdf(ran.result["h5_file"])) == (21 if seek else FRAMES)
+
+
+# What DeepLabCut says nothing about, or says in words nobody can use (each really happened).
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda clip, path: path.write_text("time,x,y\n0,1,2\n"), "NotAVideo"),
+        (lambda clip, path: path.write_bytes(b""), "NotAVideo"),
+        (lambda clip, path: ffmpeg(["-i", str(clip), "-frames:v", "1", "-f", "image2"], path), "NotAVideo"),
+        (lambda clip, path: ffmpeg([*SOURCE, "-frames:v", "0"], path), "NotAVideo"),
+        (lambda clip, path: cut(ffmpeg(["-i", str(clip), "-c", "copy"], path), 0.7, path), "VideoCutShort"),
+        (lambda clip, path: cut(clip, 0.6, path), "VideoCutShort"),
+    ],
+    ids=["text", "empty", "image", "no-frames", "no-table", "cut"],
+)
+def test_what_is_no_whole_video_is_refused(fails, clip, tmp_path, make, kind):
+    path = tmp_path / "given.mp4"
+    make(clip, path)
+    assert fails("video", path).kind == kind
+
+
+def test_a_cut_video_is_named_with_the_frame_and_time_where_it_ends_and_should(fails, clip, tmp_path):
+    failed = fails("video", cut(clip, 0.6, tmp_path / "cut.mp4"))
+    assert "it ends with frame " in failed.message
+    assert "it should last 1.00 s, about 30 frames" in failed.message
+
+
+def test_a_video_at_which_the_decoder_stops_has_no_result(fails, clip, tmp_path):
+    failed = fails("video", blank(clip, 0.7, 6000, tmp_path / "zeros.mp4"))
+    assert failed.kind == "VideoCutShort"
+    assert "The analysis stopped at frame " in failed.message
+    assert "goes on to frame 30 (0.97 s)" in failed.message
+
+
+def test_a_shuffle_that_was_not_trained_is_refused_naming_those_that_were(fails, clip):
+    failed = fails("video", clip, shuffle=7)
+    assert failed.kind == "UnknownShuffle"
+    assert failed.message.endswith("There are: shuffle 1 (trainingsetindex 0).")
+    assert fails("video", clip, trainingsetindex=1).kind == "UnknownShuffle"
+
+
+@pytest.mark.parametrize("index", [1, 5, -2])
+def test_a_snapshot_that_is_not_there_is_refused_naming_those_that_are(fails, clip, index):
+    failed = fails("video", clip, snapshot_index=index)
+    assert failed.kind == "UnknownSnapshot"
+    assert f"There is no snapshot {index}. Shuffle 1 has 1, counted from 0: snapshot-" in failed.message
+
+
+def test_a_snapshot_index_in_the_project_that_is_not_there_is_refused_too(fails, clip, project):
+    assert fails("video", clip, model=project(snapshotindex=4)).kind == "UnknownSnapshot"
+
+
+def test_a_gpu_that_is_not_there_is_refused(fails, clip):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    failed = fails("video", clip, device="cuda:0")
+    assert failed.kind == "NoGPU"
+    assert "device=cpu" in failed.hint
+
+
+@pytest.mark.parametrize("content", [b"", b"no snapshot at all", bytes(1000)])
+def test_a_damaged_snapshot_is_refused(fails, clip, project, content):
+    config = project()
+    next(config.parent.rglob("snapshot-*.pt")).write_bytes(content)
+    assert fails("video", clip, model=config).kind == "BrokenModel"
+
+
+def test_a_snapshot_of_another_network_is_refused(fails, clip, project):
+    import torch
+
+    config = project()
+    torch.save(
+        {"model": {"weight": torch.zeros(3)}, "metadata": {"epoch": 1}}, next(config.parent.rglob("snapshot-*.pt"))
+    )
+    assert fails("video", clip, model=config).kind == "BrokenModel"
+
+
+@pytest.mark.parametrize("cropping", [[0, 321, 0, 240], [0, 320, 0, 241], [400, 500, 0, 100]])
+def test_cropping_outside_of_the_picture_is_refused_naming_its_size(fails, clip, cropping):
+    failed = fails("video", clip, cropping=cropping)
+    assert failed.kind == "BadCropping"
+    assert "320 x 240 pixels" in failed.message
+
+
+def test_the_projects_own_cropping_is_held_against_the_picture_too(fails, clip, project):
+    failed = fails("video", clip, model=project(cropping=True, x1=0, x2=640, y1=0, y2=480))
+    assert "the cropping in the project's config.yaml" in failed.message
+
+
+def test_an_analysis_that_ends_without_its_files_has_failed(fails, clip, monkeypatch, deeplabcut):
+    monkeypatch.setattr(deeplabcut, "analyze_videos", lambda *arguments, **keywords: "DLC_scorer")
+    assert fails("video", clip).kind == "NoPoses"
+
+
+def test_rows_that_are_lost_on_the_way_to_the_file_are_noticed(fails, clip, monkeypatch, deeplabcut):
+    original = deeplabcut.analyze_videos
+
+    def lossy(config, videos, destfolder, **keywords):
+        scorer = original(config, videos, destfolder=destfolder, **keywords)
+        path = f"{destfolder}/video{scorer}.h5"
+        pd.read_hdf(path).iloc[:-1].to_hdf(path, key="df_with_missing", mode="w")
+        return scorer
+
+    monkeypatch.setattr(deeplabcut, "analyze_videos", lossy)
+    failed = fails("video", clip)
+    assert failed.kind == "RowsMissing"
+    assert "29 rows for 30 frames" in failed.message
+
+
+def test_what_deeplabcut_raises_reaches_the_user_without_the_servers_paths(fails, clip, monkeypatch, deeplabcut):
+    def broken(config, *arguments, **keywords):
+        raise RuntimeError(f"something in {config} went wrong\nand a second line")
+
+    monkeypatch.setattr(deeplabcut, "analyze_videos", broken)
+    failed = fails("video", clip)
+    assert failed.message == (
+        "DeepLabCut stopped with RuntimeError: something in config.yaml went wrong and a second line"
+    )
+
+
+def test_a_gpu_whose_memory_is_too_small_is_said_with_what_to_do(fails, clip, monkeypatch, deeplabcut):
+    import torch
+
+    def full(*arguments, **keywords):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(deeplabcut, "analyze_videos", full)
+    failed = fails("video", clip)
+    assert failed.kind == "OutOfMemory"
+    assert "batch_size" in failed.hint
