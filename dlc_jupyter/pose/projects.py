@@ -246,7 +246,8 @@ def _net_type(trained: Iterable[Network]) -> str:
 
 
 def _other_engine(project: Path, values: Mapping[str, Any]) -> str:
-    return "tensorflow" if (project / TENSORFLOW_MODELS).is_dir() else str(values.get("engine") or "pytorch")
+    # DeepLabCut makes an empty folder for TensorFlow's models in every project.
+    return "tensorflow" if listed(project / TENSORFLOW_MODELS) else str(values.get("engine") or "pytorch")
 
 
 def _names(values: Mapping[str, Any], *keys: str) -> tuple[str, ...]:

@@ -234,6 +234,14 @@ def test_a_3d_project_that_cannot_be_used_says_why(three_d, changes, says):
     assert refused.value.reason == "broken-model"
 
 
+def test_a_project_that_was_never_trained_is_not_taken_for_one_of_tensorflow(project):
+    config = project()
+    shutil.rmtree(config.parent / "dlc-models-pytorch")
+    (config.parent / "dlc-models").mkdir()
+    with pytest.raises(BadRequest, match=r"no snapshot .* deeplabcut.train_network"):
+        Models({"arm": str(config)}, "").find("arm")
+
+
 def test_a_broken_project_is_found_in_the_models_folder_all_the_same(project, tmp_path):
     project().write_text("Task: [")
     assert [model.name for model in Models({}, str(tmp_path)).all()] == ["reach"]
