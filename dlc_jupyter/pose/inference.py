@@ -67,6 +67,7 @@ class Network:
             raise AnalysisFailed(f"The model cannot be used: {model.problem}", kind="BrokenModel")
         self._check_snapshot(model)
         self._check_device()
+        self._check_tracking()
         self._check_cropping(media)
         return model
 
@@ -100,6 +101,28 @@ class Network:
                 "There is no GPU that PyTorch can use on this computer.",
                 hint="Ask for device=cpu, or leave device out.",
                 kind="NoGPU",
+            )
+
+    def _check_tracking(self) -> None:
+        """Refuse several animals where DeepLabCut cannot follow even one that stands still.
+
+        filterpy 2.0.0, which DeepLabCut 3.0.2 admits, adds rows to columns in its Kalman filter: every track is lost
+        after two frames, or jumps, without a word.
+        """
+        if not self.tracker:
+            return
+        import numpy as np
+        from deeplabcut.core.trackingutils import EllipseTracker
+
+        still = [100.0, 80.0, 60.0, 30.0, 0.5]
+        tracker = EllipseTracker(still)
+        tracker.predict()
+        tracker.update(still)
+        if not np.allclose(np.ravel(tracker.state), still, atol=1):
+            raise AnalysisFailed(
+                "Several animals cannot be tracked on this server: its filterpy does not work with DeepLabCut.",
+                hint="Whoever runs the server can mend it: pip install 'filterpy<2'.",
+                kind="TrackingBroken",
             )
 
     def _check_cropping(self, media: Media) -> None:

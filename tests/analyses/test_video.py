@@ -138,13 +138,16 @@ def test_poses_that_lie_beside_the_video_are_not_taken_for_its_own(run, clip, di
         ("video.mkv", ["-c", "copy"]),
         ("video.webm", ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"]),
         ("video.mp4", ["-ss", "0.3", "-c", "copy"]),
+        ("444.mp4", ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv444p"]),
+        ("one.mp4", ["-frames:v", "1", "-c:v", "libx264"]),
     ],
 )
 def test_every_kind_of_video_is_analysed_to_its_last_frame(run, clip, tmp_path, name, options):
     seek = options[:2] if options[0] == "-ss" else []
     path = ffmpeg([*seek, "-i", str(clip), *options[len(seek) :], "-an"], tmp_path / name)
     ran = run("video", path)
-    assert ran.result["frames"] == len(pd.read_hdf(ran.result["h5_file"])) == (21 if seek else FRAMES)
+    expected = {"video.mp4": 21, "one.mp4": 1}.get(name, FRAMES)
+    assert ran.result["frames"] == len(pd.read_hdf(ran.result["h5_file"])) == expected
 
 
 # What DeepLabCut says nothing about, or says in words nobody can use (each really happened).
