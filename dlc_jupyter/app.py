@@ -215,4 +215,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Jupyter finds the extension by its module, which must not be called __main__.
+    from dlc_jupyter import app
+
+    app.main()

@@ -363,7 +363,8 @@ class GrowingFile:
         length = self._path.stat().st_size
         if self._tail is not None and length > self._tail:
             self._file.seek(length - self._tail - 1)
-            if not self._file.readline(self._tail + 1).endswith(b"\n"):  # one line is longer than that
+            self._file.readline(self._tail + 1)
+            if self._file.tell() >= length:  # the last line alone is longer than that
                 self._file.seek(length - self._tail)
 
     def close(self) -> None:

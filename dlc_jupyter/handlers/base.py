@@ -192,10 +192,9 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
             self.set_status(error.status)
             body: Mapping[str, Any] = error.as_json()
         elif isinstance(error, web.HTTPError):
-            message = error.log_message % error.args if error.log_message and error.args else error.log_message
-            body = {"message": message or self._reason, "reason": _kebab(self._reason)}
+            body = {"message": _sentence(error) or f"{self._reason}.", "reason": _kebab(self._reason)}
         elif status_code < 500:
-            body = {"message": self._reason, "reason": _kebab(self._reason)}
+            body = {"message": f"{self._reason}.", "reason": _kebab(self._reason)}
         else:
             body = {"message": "The server met an error of its own; its log says more.", "reason": "internal-error"}
         self.finish(json.dumps(body))
@@ -210,6 +209,15 @@ class NoSuchRoute(DLCHandler):
         raise NotFound(
             "There is nothing at this address. GET openapi.json lists what there is.", reason="no-such-route"
         )
+
+
+def _sentence(error: web.HTTPError) -> str:
+    """Return what tornado or Jupyter says of a request that they refuse."""
+    message = error.log_message or ""
+    message = (message % error.args if error.args else message).rstrip(".")
+    if message and error.status_code == 400:
+        return f"The request cannot be read: {message}."
+    return message and f"{message}."
 
 
 def _no_constant(name: str) -> NoReturn:

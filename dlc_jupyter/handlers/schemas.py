@@ -152,6 +152,8 @@ COMPONENTS: dict[str, Any] = {
                     "alive": FLAG,
                     "name": {"type": ["string", "null"]},
                     "seen": MOMENT,
+                    "state": {"type": ["string", "null"]},
+                    "analysis_id": {"type": ["string", "null"], "description": "What it works on."},
                     "message": {"type": ["string", "null"], "description": "What to do where it is not alive."},
                 },
             ),

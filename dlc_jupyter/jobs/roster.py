@@ -25,6 +25,13 @@ class Roster:
             connection.execute(self._database.insert_if_new(workers, {"name": name, "seen": now, "status": {}}))
             connection.execute(workers.update().where(workers.c.name == name).values(seen=now, status=dict(status)))
 
+    def latest(self) -> tuple[str, float, dict[str, Any]] | None:
+        """Return the name of the worker that was seen last, when that was, and what it does; None: there is none."""
+        query = sa.select(workers).order_by(workers.c.seen.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return (row.name, row.seen, dict(row.status)) if row else None
+
     def leave(self, prefix: str, now: float) -> None:
         """Forget the workers whose names begin so, and those not heard of for a day."""
         gone = sa.or_(workers.c.name.startswith(prefix, autoescape=True), workers.c.seen < now - FORGET)

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import sqlalchemy as sa
-
 from dlc_jupyter._version import __version__
 from dlc_jupyter.jobs.records import Records, State, iso
 from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.jobs.roster import Roster
 from dlc_jupyter.settings import Settings
-from dlc_jupyter.storage.database import Database, workers
+from dlc_jupyter.storage.database import Database
 from dlc_jupyter.storage.disk import free_bytes
 from dlc_jupyter.storage.files import FileStore
 
@@ -44,7 +43,7 @@ class StatusBoard:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._database = database
+        self._roster = Roster(database)
         self._files = files
         self._records = records
         self._requests = requests
@@ -77,9 +76,9 @@ class StatusBoard:
         counts = self._records.count()
         return {
             "worker": worker,
-            "engine": status.pop("engine", None),
+            "engine": status.get("engine"),
             "queue": {state.value: counts.get(state, 0) for state in State},
-            "devices": status.pop("devices", None),
+            "devices": status.get("devices"),
             "disk": {
                 "free": free_bytes(self._settings.root),
                 "used": self._files.used_bytes(),
@@ -91,17 +90,18 @@ class StatusBoard:
 
     def _worker(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what there is to say of the worker that was seen last, and its own status while it is alive."""
-        latest = sa.select(workers).order_by(workers.c.seen.desc()).limit(1)
-        with self._database.read() as connection:
-            row = connection.execute(latest).first()
-        alive = row is not None and self._clock() - row.seen <= self._settings.lease_seconds
+        name, seen, status = self._roster.latest() or (None, None, {})
+        alive = seen is not None and self._clock() - seen <= self._settings.lease_seconds
+        status = status if alive else {}
         worker = {
             "alive": alive,
-            "name": row.name if row else None,
-            "seen": iso(row.seen) if row else None,
+            "name": name,
+            "seen": iso(seen),
+            "state": status.get("state"),
+            "analysis_id": status.get("analysis_id"),
             "message": None if alive else self._advice(),
         }
-        return worker, dict(row.status) if row and alive else {}
+        return worker, status
 
     def _advice(self) -> str:
         if self._settings.start_worker:
