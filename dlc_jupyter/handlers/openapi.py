@@ -220,15 +220,13 @@ def _operation(verb: str, pattern: str, handler: type[DLCHandler], method: Any) 
 
 
 def _responses(declared: Operation) -> dict[str, Any]:
-    answers = {str(status): answer.as_json() for status, answer in declared.answers.items()}
-    for status, when in sorted({**_EVERYWHERE, **declared.refuses}.items()):
-        answer = Answer(when, ref("Error")).as_json()
-        key = str(status)
-        if key in answers:  # both an answer (a failed analysis) and a refusal
-            answers[key]["description"] += f" Or: {when}"
-        else:
-            answers[key] = answer
-    return dict(sorted(answers.items()))
+    answers = dict(declared.answers)
+    for status, when in {**_EVERYWHERE, **declared.refuses}.items():
+        answer, error = answers.get(status), ref("Error")
+        if answer is not None and answer.schema is not None:  # an answer too, such as that of a failed analysis
+            when, error = f"{answer.description} Or: {when}", {"anyOf": [answer.schema, error]}
+        answers[status] = Answer(when, error)
+    return {str(status): answer.as_json() for status, answer in sorted(answers.items())}
 
 
 def _contents(declared: Operation) -> dict[str, Any]:
