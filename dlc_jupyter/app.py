@@ -152,7 +152,7 @@ class DLCApp(Settings, ExtensionApp):
         """Mount all routes under ``dlc/``, and for ``jupyter dlc`` at the root too."""
         mounts = ["dlc/", ""] if self.alone else ["dlc/"]
         self.handlers.extend((f"{mount}{pattern}", handler) for mount in mounts for pattern, handler in ROUTES)
-        self.handlers.append((r"dlc/.*", NoSuchRoute))
+        self.handlers.append((r"dlc(?:/.*)?", NoSuchRoute))
 
     # -- started and stopped -----------------------------------------------------------------------------------------
 

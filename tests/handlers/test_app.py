@@ -1,0 +1,281 @@
+"""The application: its options, its routes, and how it stands when its data folder does not."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlc_jupyter import __version__, _jupyter_server_extension_points
+from dlc_jupyter.app import DLCApp
+from dlc_jupyter.handlers.base import SERVICES, Services
+from dlc_jupyter.jobs.records import Request
+from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.database import Database, database_url, schema
+
+
+@pytest.fixture
+def app(jp_serverapp: Any) -> DLCApp:
+    found: DLCApp = next(iter(jp_serverapp.extension_manager.extension_apps["dlc_jupyter"]))
+    return found
+
+
+def test_jupyter_finds_the_extension() -> None:
+    assert _jupyter_server_extension_points() == [{"module": "dlc_jupyter", "app": DLCApp}]
+
+
+def test_every_option_is_one_of_the_application(app: DLCApp, services: Services, data_dir: Path) -> None:
+    assert set(Settings.option_names()) <= set(app.trait_names(config=True))
+    assert services.settings.root == data_dir
+    assert services.settings.start_worker is False
+
+
+def test_the_data_folder_is_its_owner_s_alone(services: Services) -> None:
+    assert services.settings.root.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("dlc_options", [{"models": {"mouse": "/nowhere"}}], indirect=True)
+async def test_options_reach_the_handlers(api: Any) -> None:
+    assert [model["name"] for model in json.loads((await api("model")).body)] == ["mouse"]
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_address_that_is_not_there_is_refused_in_json(api: Any) -> None:
+    for parts in (["nothing"], ["analysis", "a", "b", "c"], []):
+        answer = await api(*parts)
+        assert answer.code == 404
+        assert json.loads(answer.body)["reason"] == "no-such-route"
+
+
+async def test_a_verb_that_is_not_there_is_refused_naming_those_that_are(api: Any) -> None:
+    answer = await api("analysis", method="DELETE")
+    assert answer.code == 405
+    assert answer.headers["Allow"] == "GET, POST"
+    assert json.loads(answer.body)["reason"] == "method-not-allowed"
+
+
+async def test_an_error_of_our_own_says_nothing_of_the_server(
+    api: Any, services: Services, data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError(f"cannot read {data_dir}/dlc.db")
+
+    monkeypatch.setattr(services.records, "page", broken)
+    answer = await api("analysis")
+    assert answer.code == 500
+    body = json.loads(answer.body)
+    assert set(body) == {"message", "reason"}
+    assert body["reason"] == "internal-error"
+    text = answer.body.decode()
+    assert str(data_dir) not in text
+    assert "Traceback" not in text
+    assert "RuntimeError" not in text
+    assert f"cannot read {data_dir}/dlc.db" in caplog.text  # for whoever runs the server
+
+
+async def test_a_refusal_is_a_line_in_the_log(api: Any, caplog: pytest.LogCaptureFixture) -> None:
+    await api("analysis", "0" * 40)
+    assert "There is no analysis" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+# -- a data folder that cannot be used ---------------------------------------------------------------------------------
+
+
+def a_file_for_a_folder(data_dir: Path) -> None:
+    data_dir.write_text("I am no folder.")
+
+
+def a_newer_database(data_dir: Path) -> None:
+    data_dir.mkdir()
+    database = Database(database_url(data_dir, ""))
+    with database.write() as connection:
+        connection.execute(schema.update().values(version=99))
+    database.close()
+
+
+def a_broken_database(data_dir: Path) -> None:
+    data_dir.mkdir()
+    (data_dir / "dlc.db").write_bytes(b"This is no database. " * 1000)
+
+
+@pytest.fixture
+def accident(request: pytest.FixtureRequest, data_dir: Path) -> str:
+    """Something that happened before the server starts, and a word by which its explanation is known."""
+    happen, word = request.param
+    happen(data_dir)
+    return str(word)
+
+
+@pytest.mark.parametrize(
+    "accident",
+    [(a_file_for_a_folder, "data folder"), (a_newer_database, "newer"), (a_broken_database, "its database")],
+    indirect=True,
+    ids=lambda found: found[0].__name__,
+)
+async def test_where_the_data_folder_cannot_be_used_every_route_says_so(
+    accident: str, capsys: pytest.CaptureFixture[str], api: Any, jp_fetch: Any, data_dir: Path
+) -> None:
+    logged = capsys.readouterr().err
+    assert f"dlc_jupyter cannot use its data folder {data_dir}" in logged
+    assert "Traceback" not in logged
+    for parts, options in (
+        (["status"], {}),
+        (["file"], {}),
+        (["file"], {"method": "POST", "body": "x"}),
+        (["analysis", "0"], {"method": "DELETE"}),
+        (["openapi.json"], {}),
+    ):
+        answer = await api(*parts, **options)
+        assert answer.code == 503
+        body = json.loads(answer.body)
+        assert body["reason"] == "not-available"
+        assert accident in body["message"]
+        assert "data_dir" in body["message"]
+        assert str(data_dir) not in answer.body.decode()
+    assert (await jp_fetch("api", "status")).code == 200  # Jupyter itself is as it was
+
+
+# -- in use or not -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_active_analysis_keeps_the_server_from_being_culled(
+    app: DLCApp, services: Services, jp_serverapp: Any
+) -> None:
+    noted = jp_serverapp.web_app.settings["last_activity_times"]
+    await app.note_activity(services)
+    assert "dlc" not in noted
+    record = services.records.create(Request("sleep", {"time": 1.0}), time.time())
+    before = datetime.datetime.now(datetime.UTC)
+    await app.note_activity(services)
+    assert noted["dlc"] >= before
+    assert jp_serverapp.web_app.last_activity() >= before
+    services.records.cancel(record.analysis_id, time.time())
+    last = noted["dlc"]
+    await app.note_activity(services)
+    assert noted["dlc"] == last
+
+
+async def test_looking_does_not_count_as_activity_and_asking_does(api: Any, jp_serverapp: Any) -> None:
+    settings = jp_serverapp.web_app.settings
+    await api("status")
+    await api("analysis")
+    await api("analysis", "0" * 40)
+    assert "api_last_activity" not in settings
+    analysis = await api("analysis", json={"analysis": "sleep", "time": 1})
+    asked = settings.pop("api_last_activity")
+    assert asked
+    await api("analysis", json.loads(analysis.body)["analysis_id"], "log")
+    assert "api_last_activity" not in settings
+
+
+# -- jupyter dlc -------------------------------------------------------------------------------------------------------
+
+
+class Running:
+    """``jupyter dlc`` as a process, and all that it has printed so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.printed = ""
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            with self._more:
+                self.printed += line
+                self._more.notify_all()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        with self._more:
+            assert self._more.wait_for(lambda: re.search(pattern, self.printed), timeout=60), self.printed
+        found = re.search(pattern, self.printed)
+        assert found
+        return found
+
+    def end(self) -> None:
+        self.process.wait(30)
+        self._reader.join(30)
+
+
+@pytest.fixture
+def jupyter_dlc(tmp_path: Path) -> Iterator[Running]:
+    options = ["--allow-root", "--port=0", f"--DLCApp.data_dir={tmp_path / 'dlc'}", "--DLCApp.start_worker=False"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
+    environment |= {"JUPYTER_NO_CONFIG": "1", "HOME": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from dlc_jupyter.app import main; main()", *options],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    running = Running(process)
+    yield running
+    if process.poll() is None:
+        process.kill()
+    running.end()
+
+
+def fetch(url: str, token: str, body: bytes | None = None) -> tuple[int, Any]:
+    request = urllib.request.Request(url, body, {"Authorization": f"token {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+@pytest.mark.system
+def test_jupyter_dlc_serves_the_api_at_the_root_and_nothing_else(jupyter_dlc: Running) -> None:
+    url, token = jupyter_dlc.wait_for(r"is ready at (http://127\.0\.0\.1:\d+)/\?token=([0-9a-f]{32,})").groups()
+    assert f"dlc_jupyter {__version__}" in jupyter_dlc.printed
+    assert f"curl -H 'Authorization: token {token}' {url}/status" in jupyter_dlc.printed
+    status, created = fetch(f"{url}/analysis", token, b"analysis=sleep&time=3")
+    assert status == 200
+    assert fetch(f"{url}/analysis/{created['analysis_id']}", token) == (202, None)
+    assert fetch(f"{url}/dlc/analysis/{created['analysis_id']}/status", token)[1]["state"] == "queued"
+    for path in ("status", "model", "schema", "file", "dlc/file"):
+        assert fetch(f"{url}/{path}", token)[0] == 200
+    assert fetch(f"{url}/openapi.json", token)[1]["servers"] == [{"url": "/"}]
+    for path in ("api/kernels", "api/contents", "api/sessions", "api/terminals", "files/dlc/dlc.db", "lab", "tree"):
+        assert fetch(f"{url}/{path}", token)[0] == 404
+    assert fetch(f"{url}/status", "wrong")[0] == 403
+
+
+@pytest.mark.system
+def test_jupyter_dlc_ends_within_five_seconds(jupyter_dlc: Running) -> None:
+    url, token = jupyter_dlc.wait_for(r"is ready at (http://127\.0\.0\.1:\d+)/\?token=([0-9a-f]{32,})").groups()
+    _, created = fetch(f"{url}/analysis", token, b"analysis=sleep&time=3")
+    follower = urllib.request.urlopen(f"{url}/analysis/{created['analysis_id']}/log?follow=1&token={token}", timeout=20)
+    began = time.monotonic()
+    jupyter_dlc.process.send_signal(signal.SIGTERM)
+    jupyter_dlc.end()
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in jupyter_dlc.printed
+    follower.close()
+
+
+def test_services_are_there_only_when_opened(jp_serverapp: Any, services: Services) -> None:
+    assert jp_serverapp.web_app.settings[SERVICES] is services
