@@ -222,7 +222,8 @@ def _operation(verb: str, pattern: str, handler: type[DLCHandler], method: Any) 
 def _responses(declared: Operation) -> dict[str, Any]:
     answers = dict(declared.answers)
     for status, when in {**_EVERYWHERE, **declared.refuses}.items():
-        answer, error = answers.get(status), ref("Error")
+        answer = answers.get(status)
+        error: Mapping[str, Any] = ref("Error")
         if answer is not None and answer.schema is not None:  # an answer too, such as that of a failed analysis
             when, error = f"{answer.description} Or: {when}", {"anyOf": [answer.schema, error]}
         answers[status] = Answer(when, error)

@@ -1,0 +1,193 @@
+"""Requests whose bodies are too large to be held: read in large pieces, hashed and written in threads, refused early."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import sys
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from tornado import web
+
+from dlc_jupyter.errors import Refusal
+from dlc_jupyter.handlers.base import DLCHandler
+from dlc_jupyter.storage.incoming import PartFile, Piece
+
+R = TypeVar("R")
+
+#: Tornado reads 64 KiB at a time and awaits after each: 120 MiB/s. With 1 MiB it is 550; with more it is less again.
+PIECE = 1 << 20
+
+#: How long a client that was refused may go on sending before the connection is closed, in seconds. Closing it at once
+#: would reset it, and the client would never read why.
+LINGER = 5.0
+
+
+class Pipeline:
+    """Hashes and writes pieces in two threads of its own, a few pieces at a time.
+
+    Parameters
+    ----------
+    part : PartFile
+        The file that the pieces make up; `Pipeline.abort` discards it.
+    """
+
+    IN_FLIGHT = 4
+
+    def __init__(self, part: PartFile) -> None:
+        self.part = part
+        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="dlc-hash")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="dlc-write")
+        self._pending: deque[asyncio.Future[Any]] = deque()
+        self._closed = False
+
+    async def put(self, piece: Piece) -> None:
+        """Add a piece; waits while enough others are on their way. Raises what writing an earlier one raised."""
+        if self._closed:
+            return
+        loop = asyncio.get_running_loop()
+        hashed = loop.run_in_executor(self._hasher, self.part.hash, piece)
+        written = loop.run_in_executor(self._writer, self.part.write, piece)
+        self._pending.append(asyncio.gather(hashed, written))
+        while len(self._pending) > self.IN_FLIGHT:
+            await self._pending.popleft()
+
+    async def finish(self, function: Callable[[], R]) -> R:
+        """Wait for all pieces, then return what `function` does, in the thread that wrote them."""
+        while self._pending:
+            await self._pending.popleft()
+        return await asyncio.get_running_loop().run_in_executor(self._writer, function)
+
+    def close(self) -> None:
+        """Discard the part, unless it was finished, behind what is still being written, and end the threads."""
+        if self._closed:
+            return
+        self._closed = True
+        for pending in self._pending:
+            pending.add_done_callback(_look_at)
+        self._hasher.shutdown(wait=False)
+        self._writer.submit(self.part.discard)
+        self._writer.shutdown(wait=False)
+
+
+def _look_at(future: asyncio.Future[Any] | Future[Any]) -> None:
+    """Keep asyncio from reporting an error that nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()
+
+
+class StreamingHandler(DLCHandler):
+    """Base of handlers that take a large body with POST. Mark subclasses with `tornado.web.stream_request_body`.
+
+    `begin` is called when the client is known and before any byte of the body is read, `receive` for each piece, and then
+    the verb's method. Whatever `begin` or `receive` raises is answered at once, while the client may still be sending.
+    """
+
+    _refused = False  # an error was met; the rest of the body is thrown away
+    _received = False  # all of the body has come
+    _answered = False  # the answer is sent, though the body is still coming
+    _hanging_up: asyncio.TimerHandle | None = None
+
+    async def begin(self) -> None:
+        """Get ready for the body."""
+
+    async def receive(self, chunk: bytes) -> None:
+        """Take the next bytes of the body."""
+
+    def abandon(self) -> None:
+        """Throw away what was received: an error was met, or the client is gone. May be called more than once."""
+
+    @property
+    def length(self) -> int:
+        """Number of bytes that the client says the body has; 0 where it does not say."""
+        text = self.request.headers.get("Content-Length", "")
+        return int(text[:18]) if text.isascii() and text.isdigit() else 0
+
+    # -- tornado's way through a request -----------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Authenticate and `begin`."""
+        self._transforms = []  # an answer that is sent before the end of the request must not be compressed
+        connection: Any = self.request.connection
+        connection.set_max_body_size(sys.maxsize)  # `Settings.max_upload_bytes` counts, and its refusal is readable
+        try:
+            await super().prepare()
+            if self.request.method == "POST":
+                self._read_large_pieces(connection)
+                await self.begin()
+        except Exception as error:
+            self._refuse(error)
+
+    def _read_large_pieces(self, connection: Any) -> None:
+        connection.params = copy.copy(connection.params)
+        connection.params.chunk_size = PIECE
+        self._stream = connection.stream
+        self._usual_chunk_size = self._stream.read_chunk_size
+        self._stream.read_chunk_size = PIECE
+
+    async def data_received(self, chunk: bytes) -> None:
+        """Hand on what came, as long as all is well."""
+        if self._refused or self.request.method != "POST":
+            return
+        try:
+            await self.receive(chunk)
+        except Exception as error:
+            self._refuse(error)
+
+    def received(self) -> bool:
+        """Note that the whole body has come. True: it was refused, and nothing is left to do for the verb's method."""
+        self._received = True
+        if self._answered and not self._finished:
+            self._hang_up()
+        return self._refused
+
+    def on_connection_close(self) -> None:
+        """Leave nothing behind when the client goes."""
+        super().on_connection_close()
+        self._refused = True
+        self.abandon()
+
+    def on_finish(self) -> None:
+        """Leave the connection as it was, for the next request."""
+        self.abandon()
+        if self._hanging_up:
+            self._hanging_up.cancel()
+        if hasattr(self, "_stream"):
+            self._stream.read_chunk_size = self._usual_chunk_size
+        super().on_finish()
+
+    # -- refusing ----------------------------------------------------------------------------------------------------
+
+    def _refuse(self, error: Exception) -> None:
+        began = self._refused = True
+        del began
+        self.abandon()
+        self.log_exception(type(error), error, error.__traceback__)
+        status = error.status if isinstance(error, Refusal) else getattr(error, "status_code", 500)
+        self.send_error(status, exc_info=(type(error), error, error.__traceback__))
+
+    def finish(self, chunk: Any = None, **kwargs: Any) -> Any:
+        """Finish; after a refusal while the body is still coming, answer and let the client go on for a while."""
+        if not self._refused or self._received or self._finished or not self._is_sending():
+            return super().finish(chunk, **kwargs)
+        if self._answered:
+            return None
+        self._answered = True
+        if chunk is not None:
+            self.write(chunk)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Length", sum(len(each) for each in self._write_buffer))
+        self.set_header("Connection", "close")
+        self._hanging_up = asyncio.get_running_loop().call_later(LINGER, self._hang_up)
+        return self.flush()
+
+    def _is_sending(self) -> bool:
+        """Whether the client is sending a body, or will: with ``Expect`` it waits until it is asked to."""
+        return self.request.method == "POST" and "Expect" not in self.request.headers
+
+    def _hang_up(self) -> None:
+        if not self._finished:
+            web.RequestHandler.finish(self)
