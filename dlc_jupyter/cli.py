@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = import_module(f"dlc_jupyter.commands.{name}")
-        summary, _, more = module.__doc__.partition("\n")
+        summary, _, more = str(module.__doc__).partition("\n")
         sub = commands.add_parser(
             name,
             help=summary.rstrip("."),

@@ -17,7 +17,9 @@ from dlc_jupyter.errors import BadRequest, NotFound
 from dlc_jupyter.handlers.base import DLCHandler, as_list
 from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
 from dlc_jupyter.handlers.schemas import page_of, ref
+from dlc_jupyter.jobs.cleanup import forget
 from dlc_jupyter.jobs.records import Record, State
+from dlc_jupyter.jobs.scratch import log_path
 
 RESOURCE = "dlc.analysis"
 
@@ -206,9 +208,7 @@ class AnalysisHandler(DLCHandler):
 
     def _delete(self, prefix: str) -> None:
         services = self.services
-        analysis_id = services.records.find(prefix).analysis_id
-        services.files.discard(services.records.delete(analysis_id))
-        log_path(services.settings.root, analysis_id).unlink(missing_ok=True)
+        forget(services.files, services.records, services.records.find(prefix).analysis_id)
 
 
 class StatusHandler(DLCHandler):
@@ -245,11 +245,6 @@ class CancelHandler(DLCHandler):
         records = self.services.records
         analysis_id = records.find(prefix).analysis_id
         return {"analysis_id": analysis_id, "state": records.cancel(analysis_id, time.time())}
-
-
-def log_path(root: Path, analysis_id: str) -> Path:
-    """Return where the log of an analysis lies in the data folder `root`."""
-    return root / "logs" / f"{analysis_id}.log"
 
 
 class LogHandler(DLCHandler):

@@ -15,12 +15,22 @@ class Chore:
     Parameters
     ----------
     seconds : float
-        Time between two calls, and before the first; 0 for never.
+        Time between two calls; 0 for never.
+    first : float, optional
+        Time before the first call, in seconds; as between two where it is left out.
     """
 
-    def __init__(self, name: str, seconds: float, function: Callable[[], None], stop: threading.Event) -> None:
+    def __init__(
+        self,
+        name: str,
+        seconds: float,
+        function: Callable[[], None],
+        stop: threading.Event,
+        first: float | None = None,
+    ) -> None:
         self._name = name
         self._seconds = seconds
+        self._first = seconds if first is None else min(first, seconds)
         self._function = function
         self._stop = stop
 
@@ -30,7 +40,9 @@ class Chore:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
+        pause = self._first
+        while not self._stop.wait(pause):
+            pause = self._seconds
             try:
                 self._function()
             except Exception:

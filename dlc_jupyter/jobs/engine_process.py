@@ -16,6 +16,7 @@ from typing import Any
 
 import dlc_jupyter
 from dlc_jupyter.jobs import bootstrap, processes, protocol
+from dlc_jupyter.jobs.scratch import log_folder
 from dlc_jupyter.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -206,7 +207,7 @@ class Engine:
         with self._changed:
             self._state, self._was_ready = "starting", False
         try:
-            with (self._settings.root / "logs" / "engine.log").open("wb") as output:
+            with (log_folder(self._settings.root) / "engine.log").open("wb") as output:
                 host = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, env=self._environment()
                 )

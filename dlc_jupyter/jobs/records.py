@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from dlc_jupyter.errors import Ambiguous, Conflict, NotFound
 from dlc_jupyter.jobs.record import ACTIVE, FINISHED, Record, Request, State, iso
-from dlc_jupyter.storage.database import Database, analyses, analysis_files, files
+from dlc_jupyter.storage.database import BROUGHT, Database, analyses, analysis_files, files
 
 __all__ = ["ACTIVE", "FINISHED", "Record", "Records", "Request", "State", "iso"]
 
@@ -186,6 +186,25 @@ class Records:
         with self.database.read() as connection:
             return _outputs(connection, analysis_id)
 
+    def sole_outputs(self, analysis_id: str) -> list[str]:
+        """Return the ids of the files that an analysis made and that go with it: nothing else uses them."""
+        with self.database.read() as connection:
+            return _sole_outputs(connection, analysis_id)
+
+    def states(self, analysis_ids: Iterable[str]) -> dict[str, State]:
+        """Return the states of those analyses that there are."""
+        query = sa.select(analyses.c.analysis_id, analyses.c.state)
+        with self.database.read() as connection:
+            rows = connection.execute(query.where(analyses.c.analysis_id.in_(list(analysis_ids))))
+            return {analysis_id: State(state) for analysis_id, state in rows}
+
+    def finished_before(self, moment: float) -> list[Record]:
+        """Return the analyses that ended before a time (seconds since 1970), the oldest first."""
+        old = sa.and_(analyses.c.state.in_(FINISHED), analyses.c.finished < moment)
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(*COLUMNS).where(old).order_by(analyses.c.finished)).all()
+            return self._complete(connection, rows)
+
     # -- worked on ---------------------------------------------------------------------------------------------------
 
     def claim(self, worker: str, now: float, lease_seconds: float) -> Record | None:
@@ -332,7 +351,11 @@ class Records:
             .where(*_held(analysis_id, worker))
             .values(**{**_ENDED, **values}, state=state, finished=now)
         )
-        return connection.execute(ended).rowcount == 1
+        if connection.execute(ended).rowcount == 0:
+            return False
+        inputs = sa.select(analysis_files.c.file_id).where(analysis_files.c.analysis_id == analysis_id)
+        connection.execute(files.update().where(files.c.file_id.in_(inputs)).values(used=now))
+        return True
 
     # -- given up ----------------------------------------------------------------------------------------------------
 
@@ -374,18 +397,13 @@ class Records:
             It is queued or running.
         """
         with self.database.write() as connection:
-            outputs = _outputs(connection, analysis_id)
+            outputs = _sole_outputs(connection, analysis_id)
             gone = analyses.delete().where(analyses.c.analysis_id == analysis_id, analyses.c.state.in_(FINISHED))
             if not connection.execute(gone).rowcount:
                 record = self._one(connection, analyses.c.analysis_id == analysis_id)
                 raise Conflict(f"This analysis is {record.state}: cancel it first.", reason="analysis-active")
             connection.execute(analysis_files.delete().where(analysis_files.c.analysis_id == analysis_id))
-            unused = sa.select(files.c.file_id).where(
-                files.c.file_id.in_(set(outputs)),
-                files.c.origin.not_in(("upload", "path")),
-                ~sa.exists().where(analysis_files.c.file_id == files.c.file_id),
-            )
-            return list(connection.scalars(unused))
+            return outputs
 
     # -- rows to records ---------------------------------------------------------------------------------------------
 
@@ -437,6 +455,14 @@ def _outputs(connection: sa.Connection, analysis_id: str) -> list[str]:
         analysis_files.c.analysis_id == analysis_id, analysis_files.c.role == "output"
     )
     return list(connection.scalars(query.order_by(analysis_files.c.position)))
+
+
+def _sole_outputs(connection: sa.Connection, analysis_id: str) -> list[str]:
+    other = analysis_files.alias()
+    used = sa.exists().where(other.c.file_id == files.c.file_id, other.c.analysis_id != analysis_id)
+    outputs = set(_outputs(connection, analysis_id))
+    query = sa.select(files.c.file_id).where(files.c.file_id.in_(outputs), files.c.origin.not_in(BROUGHT), ~used)
+    return list(connection.scalars(query))
 
 
 def _places(connection: sa.Connection, seqs: Sequence[int]) -> dict[int, int]:

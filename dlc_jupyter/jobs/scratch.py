@@ -24,6 +24,21 @@ from dlc_jupyter.storage.files import FileStore
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
 
+def scratch_root(root: Path) -> Path:
+    """Return where the scratch folders lie in the data folder `root`, each named by its analysis's id."""
+    return root / "scratch"
+
+
+def log_folder(root: Path) -> Path:
+    """Return where the logs lie in the data folder `root`."""
+    return root / "logs"
+
+
+def log_path(root: Path, analysis_id: str) -> Path:
+    """Return where the log of an analysis lies in the data folder `root`."""
+    return log_folder(root) / f"{analysis_id}.log"
+
+
 class Scratch:
     """The scratch folders and logs of one data folder.
 
@@ -38,18 +53,18 @@ class Scratch:
     def __init__(
         self, settings: Settings, files: FileStore, records: Records, models: Models, requests: Requests
     ) -> None:
-        self._folder = settings.root / "scratch"
-        self._logs = settings.root / "logs"
+        self._root = settings.root
+        self._folder = scratch_root(settings.root)
         self._files = files
         self._records = records
         self._models = models
         self._requests = requests
-        for folder in (self._folder, self._logs):
+        for folder in (self._folder, log_folder(settings.root)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def log(self, analysis_id: str) -> Path:
         """Return the file to which everything is appended that an analysis prints."""
-        return self._logs / f"{analysis_id}.log"
+        return log_path(self._root, analysis_id)
 
     def prepare(self, record: Record) -> Order:
         """Make the scratch folder of an analysis, and return what the engine must know of it.

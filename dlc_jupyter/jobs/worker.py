@@ -28,6 +28,7 @@ from dlc_jupyter.errors import AnalysisFailed, Refusal
 from dlc_jupyter.jobs import devices, processes
 from dlc_jupyter.jobs.attempt import Attempt, Place, explain_refusal
 from dlc_jupyter.jobs.chore import Chore
+from dlc_jupyter.jobs.cleanup import CleanUp
 from dlc_jupyter.jobs.engine_process import Engine
 from dlc_jupyter.jobs.lock import worker_lock, worker_prefix
 from dlc_jupyter.jobs.queue import remake_huey
@@ -50,6 +51,8 @@ LOCK_TAKEN = 75
 SWEEP = 2.0
 #: How often it shows that it is alive at least, in seconds.
 SHOW = 10.0
+#: How soon after its start it cleans up for the first time, in seconds: a crash may have left something.
+CLEAN_UP_AFTER = 5.0
 #: How often it looks which GPUs there are, in seconds.
 LOOK_FOR_GPUS = 600.0
 #: How long the main thread waits for the working thread when it stops, in seconds.
@@ -172,7 +175,7 @@ class Worker:
         self._shown: tuple[float, dict[str, Any]] = (0.0, {})
         self._chores = [
             Chore("sweep", SWEEP, self.sweep, self._stop),
-            Chore("clean-up", settings.cleanup_hours * 3600, self._clean_up, self._stop),
+            Chore("clean-up", settings.cleanup_hours * 3600, self._clean_up, self._stop, first=CLEAN_UP_AFTER),
             Chore("look for GPUs", LOOK_FOR_GPUS, self._look_for_gpus, self._stop),
         ]
 
@@ -312,10 +315,8 @@ class Worker:
             self.huey.analyse(waiting.analysis_id)
 
     def _clean_up(self) -> None:
-        from dlc_jupyter.storage import retention
-
-        for removal in retention.clean_up(self.files, self.records, self.settings, time.time()):
-            log.info("Removed %s %s: %s", removal.kind, removal.id, removal.reason)
+        for removal in CleanUp(self.settings, self.files, self.records).run(time.time()):
+            log.info("Removed %s %s (%s): %s.", removal.kind, removal.id[:8], removal.name, removal.reason)
 
     def _look_for_gpus(self) -> None:
         self._gpus = devices.visible_gpus()

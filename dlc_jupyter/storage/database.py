@@ -16,11 +16,14 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Ind
 
 SCHEMA_VERSION = 1
 
+#: Origins of files that somebody brought here; any other origin is the id of the analysis that made the file.
+BROUGHT = ("upload", "path")
+
 metadata = sa.MetaData()
 
 schema = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
-#: Stored files, by the SHA-1 of their bytes. ``origin`` is ``upload``, ``path`` or the id of the analysis that made it.
+#: Stored files, by the SHA-1 of their bytes.
 files = Table(
     "files",
     metadata,

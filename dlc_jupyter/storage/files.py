@@ -21,13 +21,10 @@ import sqlalchemy as sa
 
 from dlc_jupyter.errors import Ambiguous, BadRequest, Conflict, NoSpace, NotFound, TooLarge
 from dlc_jupyter.settings import Settings
-from dlc_jupyter.storage.database import Database, analyses, analysis_files, file_names, files
+from dlc_jupyter.storage.database import BROUGHT, Database, analyses, analysis_files, file_names, files
 from dlc_jupyter.storage.disk import free_bytes, locked, reflink, sync_folder
-from dlc_jupyter.storage.incoming import PartFile, abandoned, disk_full, remove_abandoned
+from dlc_jupyter.storage.incoming import PartFile, disk_full
 from dlc_jupyter.storage.names import clean_filename, content_type
-
-#: Origins of files that somebody brought here; any other origin is the id of the analysis that made the file.
-BROUGHT = ("upload", "path")
 
 PIECE = 1 << 20
 
@@ -386,7 +383,7 @@ class FileStore:
         Parameters
         ----------
         unused_since : float, optional
-            Only if it was not used after this time, in seconds since 1970.
+            Only if it was not used after this time, in seconds since 1970, and no analysis that is listed has made it.
 
         Raises
         ------
@@ -404,7 +401,7 @@ class FileStore:
                     reason="file-in-use",
                     analyses=users,
                 )
-            if unused_since is not None and row.used > unused_since:
+            if unused_since is not None and (row.used > unused_since or _is_output(connection, file_id)):
                 raise Conflict("The file was used meanwhile.", reason="file-in-use")
 
         if not self._remove(file_id, allowed):
@@ -438,10 +435,6 @@ class FileStore:
             self._path(file_id).unlink(missing_ok=True)
         return True
 
-    def sweep_incoming(self) -> int:
-        """Remove what writers that are dead left behind, and return how many bytes that was."""
-        return sum(remove_abandoned(path) for path, _status in abandoned(self.incoming))
-
     def nameless(self) -> list[tuple[str, os.stat_result]]:
         """Return the ids of stored bytes that no row names."""
         found = []
@@ -453,11 +446,13 @@ class FileStore:
             found += [(file_id, status) for file_id, status in sorted(lying.items()) if file_id not in named]
         return found
 
-    def reclaim(self, file_id: str) -> None:
-        """Remove stored bytes that no row names."""
+    def reclaim(self, file_id: str) -> bool:
+        """Remove stored bytes that no row names. False: one does by now."""
         with self._locked():
-            if self._row(file_id) is None:
-                self._path(file_id).unlink(missing_ok=True)
+            if self._row(file_id) is not None:
+                return False
+            self._path(file_id).unlink(missing_ok=True)
+            return True
 
     # -- room --------------------------------------------------------------------------------------------------------
 
@@ -525,6 +520,12 @@ def _active_users(connection: sa.Connection, file_id: str) -> list[str]:
         .where(analysis_files.c.file_id == file_id, analyses.c.state.in_(("queued", "running")))
     )
     return list(connection.scalars(query.limit(10)))
+
+
+def _is_output(connection: sa.Connection, file_id: str) -> bool:
+    """Whether an analysis that is listed has made the file."""
+    made = sa.and_(analysis_files.c.file_id == file_id, analysis_files.c.role == "output")
+    return connection.execute(sa.select(analysis_files.c.file_id).where(made).limit(1)).first() is not None
 
 
 def _is_whole(path: Path, row: StoredFile) -> bool:

@@ -150,14 +150,13 @@ def abandoned(folder: Path) -> list[tuple[Path, os.stat_result]]:
     return found
 
 
-def remove_abandoned(path: Path) -> int:
-    """Remove a part file if its writer is dead, and return the number of bytes that it took."""
+def remove_abandoned(path: Path) -> bool:
+    """Remove a part file, if its writer is dead. False: it is not, or the file is gone."""
     descriptor = _take_abandoned(path)
     if descriptor is None:
-        return 0
+        return False
     try:
-        size = os.fstat(descriptor).st_size
         path.unlink(missing_ok=True)
-        return size
     finally:
         os.close(descriptor)
+    return True

@@ -1,0 +1,142 @@
+"""Clean-up: what has lived long enough, what has to go when room runs out, and what crashes have left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from dlc_jupyter.errors import Conflict, NotFound
+from dlc_jupyter.jobs.record import Record
+from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.jobs.scratch import log_folder, log_path, scratch_root
+from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.files import FileStore
+from dlc_jupyter.storage.incoming import abandoned, remove_abandoned
+from dlc_jupyter.storage.retention import DAY, Removal, ago, evicted_files, expired_files
+
+
+def forget(files: FileStore, records: Records, analysis_id: str) -> None:
+    """Remove a finished analysis, its log, and the files that it made unless something else uses them.
+
+    Raises
+    ------
+    NotFound, Conflict
+        There is none, or it is queued or running.
+    """
+    files.discard(records.delete(analysis_id))
+    log_path(files.root, analysis_id).unlink(missing_ok=True)
+
+
+class CleanUp:
+    """What may go from a data folder.
+
+    Nothing that a queued or running analysis needs, and no result that is younger than its age.
+
+    Parameters
+    ----------
+    settings, files, records
+        The data folder's.
+    """
+
+    def __init__(self, settings: Settings, files: FileStore, records: Records) -> None:
+        self._settings = settings
+        self._files = files
+        self._records = records
+
+    def plan(self, now: float) -> list[Removal]:
+        """Return what `run` would remove at a time (seconds since 1970). Removes nothing."""
+        removals = list(self._aged(now))
+        going = {removal.id for removal in removals}
+        lacking = self._files.lacking_bytes() - sum(removal.size for removal in removals)
+        return removals + evicted_files(self._files, now, lacking, besides=going)
+
+    def run(self, now: float) -> Iterator[Removal]:
+        """Remove what may go, and yield each thing that is gone."""
+        for removal in self._aged(now):
+            if removal.remove():
+                yield removal
+        for removal in evicted_files(self._files, now, self._files.lacking_bytes()):
+            if removal.remove():
+                yield removal
+
+    def _aged(self, now: float) -> Iterator[Removal]:
+        yield from self._analyses(now)
+        yield from expired_files(self._files, now)
+        yield from self._unfinished_uploads(now)
+        yield from self._nameless()
+        yield from self._scratch_folders()
+        yield from self._logs()
+
+    def _analyses(self, now: float) -> Iterator[Removal]:
+        days = self._settings.expire_analyses_days
+        for old in self._records.finished_before(now - days * DAY) if days else []:
+            why = f"ended {ago(now - (old.finished or now))} ago: analyses are kept for {days:g} days"
+            remove = partial(self._forget, old.analysis_id)
+            yield Removal("analysis", old.analysis_id, old.analysis, self._size_of_results(old), why, remove)
+
+    def _size_of_results(self, record: Record) -> int:
+        """Return how many bytes only this analysis keeps."""
+        return sum(self._files.find(file_id).size for file_id in self._records.sole_outputs(record.analysis_id))
+
+    def _forget(self, analysis_id: str) -> bool:
+        with contextlib.suppress(Conflict, NotFound):
+            forget(self._files, self._records, analysis_id)
+            return True
+        return False
+
+    def _unfinished_uploads(self, now: float) -> Iterator[Removal]:
+        for path, status in abandoned(self._files.incoming):
+            why = f"broke off {ago(now - status.st_mtime)} ago"
+            remove = partial(remove_abandoned, path)
+            yield Removal("upload", path.stem, "unfinished upload", status.st_size, why, remove)
+
+    def _nameless(self) -> Iterator[Removal]:
+        for file_id, status in self._files.nameless():
+            size = status.st_size if status.st_nlink == 1 else 0
+            remove = partial(self._files.reclaim, file_id)
+            yield Removal("remains", file_id, "stored bytes", size, "left by a crash: no file has these bytes", remove)
+
+    def _scratch_folders(self) -> Iterator[Removal]:
+        """Those of what is neither queued nor running: such an analysis never comes back to use it."""
+        folders = {path.name: path for path in _listed(scratch_root(self._settings.root)) if path.is_dir()}
+        states = self._records.states(folders)
+        for analysis_id, folder in folders.items():
+            if analysis_id not in states or not states[analysis_id].active:
+                remove = partial(_remove_folder, folder)
+                why = "left by a crash: its analysis does not run any more"
+                yield Removal("remains", analysis_id, "scratch folder", _size(folder), why, remove)
+
+    def _logs(self) -> Iterator[Removal]:
+        """Those of analyses that are not listed any more. The engine's own log stays."""
+        logs = {path.stem: path for path in _listed(log_folder(self._settings.root)) if len(path.stem) == 40}
+        states = self._records.states(logs)
+        for analysis_id, path in logs.items():
+            if analysis_id not in states:
+                yield Removal("log", analysis_id, "log", _size(path), "its analysis is gone", partial(_unlink, path))
+
+
+def _listed(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _remove_folder(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+def _unlink(path: Path) -> bool:
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _size(path: Path) -> int:
+    """Return the bytes that go with a file or folder; what is linked from elsewhere, as staged videos are, stays."""
+    size = 0
+    for each in [path, *path.rglob("*")]:
+        with contextlib.suppress(FileNotFoundError):
+            status = each.lstat()
+            size += status.st_size if each.is_file() and status.st_nlink == 1 else 0
+    return size
