@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name,
             help=summary.rstrip("."),
-            description=f"{summary}{more}",
+            description=f"{summary}\n{more}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(sub)
@@ -40,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status: 0 well, 1 not, 2 a wrong call, 130 interrupted."""
     overrides, others = split_overrides(sys.argv[1:] if argv is None else argv)
+    if not others:
+        parser().print_help(sys.stderr)
+        return 2
     arguments = parser().parse_args(others)
     arguments.overrides = overrides
     try:

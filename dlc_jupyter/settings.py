@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jupyter_core.paths import jupyter_config_path, jupyter_data_dir
 from traitlets import Bool, Dict, Float, Integer, TraitError, Unicode, validate
-from traitlets.config import Application, Config, Configurable
+from traitlets.config import Config, Configurable
+from traitlets.config.loader import JSONFileConfigLoader, PyFileConfigLoader
 
 GIB = 1 << 30
+
+#: The configuration files that a server reads, without their endings; the later ones win over the earlier ones.
+CONFIG_NAMES = ("jupyter_dlc_config", "jupyter_config", "jupyter_server_config")
+
+
+class ConfigFileError(Exception):
+    """A configuration file cannot be read; the message names it."""
 
 
 class Settings(Configurable):
@@ -131,22 +140,51 @@ class Settings(Configurable):
         return cls(**json.loads(text))
 
 
-def read_settings(overrides: Config | None = None) -> Settings:
-    """Read the options as the Jupyter server would, for the worker and the command line.
+def read_config(config_file: Path | None = None) -> Config:
+    """Read the configuration files in the order of Jupyter's server.
 
     Parameters
     ----------
-    overrides : Config, optional
-        Options from a command line; they win over those in the files.
+    config_file : Path, optional
+        What ``--config`` names: it is read instead of ``jupyter_server_config``.
+
+    Raises
+    ------
+    ConfigFileError
+        One cannot be read.
+    """
+    names = CONFIG_NAMES if config_file is None else CONFIG_NAMES[:-1]
+    config = Config()
+    for path in [*_config_files(names), *([config_file] if config_file else [])]:
+        config.merge(_load(path))
+    return config
+
+
+def _config_files(names: tuple[str, ...]) -> Iterator[Path]:
+    for name in names:
+        for folder in reversed(jupyter_config_path()):
+            for ending in (".py", ".json"):
+                path = Path(folder, name + ending)
+                if path.exists():
+                    yield path
+
+
+def _load(path: Path) -> Config:
+    loader = JSONFileConfigLoader if path.suffix == ".json" else PyFileConfigLoader
+    try:
+        config: Config = loader(path.name, path=str(path.absolute().parent)).load_config()
+    except Exception as error:  # a configuration file is a program: anything may come out of it
+        raise ConfigFileError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+    return config
+
+
+def read_settings(config: Config) -> Settings:
+    """Return the options that are in `config`; what else is there belongs to others.
 
     Raises
     ------
     traitlets.TraitError
         An option has a value that it cannot have.
     """
-    config = Config()
-    for name in ("jupyter_config", "jupyter_server_config", "jupyter_dlc_config"):
-        for found in Application._load_config_files(name, path=jupyter_config_path(), raise_config_file_errors=True):
-            config.merge(found)
-    config.merge(overrides or Config())
-    return Settings(config=config)
+    section = {name: value for name, value in config.get("DLCApp", {}).items() if name in Settings.option_names()}
+    return Settings(config=Config({"DLCApp": section}))

@@ -74,11 +74,11 @@ def extension() -> Finding:
     manager = ExtensionConfigManager(read_config_path=jupyter_config_path())
     enabled = manager.get_jpserver_extensions().get("dlc_jupyter")  # type: ignore[no-untyped-call]
     if enabled:
-        return ok("JupyterLab", "the server extension is enabled")
+        return ok("Extension", "Jupyter's servers load it")
     state = "switched off" if enabled is False else "not enabled"
     return warning(
-        "JupyterLab",
-        f"the server extension is {state}; `jupyter dlc` works without",
+        "Extension",
+        f"it is {state} for Jupyter's servers; `jupyter dlc` works without",
         "Run: jupyter server extension enable dlc_jupyter",
     )
 

@@ -34,11 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([model.as_json() for model in models], indent=2))
     elif models:
-        print(
-            table(
-                ("NAME", "KIND", "BODY PARTS", "INDIVIDUALS", "NETWORK", "SNAPSHOTS"), [_row(each) for each in models]
-            )
-        )
+        print(table(HEADER, [_row(each) for each in models]))
         for broken in [each for each in models if each.problem]:
             print(f"\n{broken.name} cannot be used ({broken.config}):")
             print(wrapped(str(broken.problem), "    "))

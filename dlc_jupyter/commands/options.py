@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from traitlets import TraitError
 from traitlets.config import Config
-from traitlets.config.loader import (
-    ConfigFileNotFound,
-    JSONFileConfigLoader,
-    KVArgParseConfigLoader,
-    PyFileConfigLoader,
-)
+from traitlets.config.loader import KVArgParseConfigLoader
 
-from dlc_jupyter.settings import Settings, read_settings
+from dlc_jupyter.settings import ConfigFileError, Settings, read_config, read_settings
 
 PREFIX = "--DLCApp."
+WHERE_LISTED = "jupyter dlc --help-all"
 
 
 class CommandError(Exception):
@@ -29,12 +27,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Let a subcommand take the server's options."""
     group = parser.add_argument_group("configuration")
     group.add_argument("--data-dir", metavar="FOLDER", help="the data folder, instead of the configured one")
-    group.add_argument("--config", metavar="FILE", type=Path, help="a further configuration file (.py or .json)")
+    group.add_argument(
+        "--config", metavar="FILE", type=Path, help="a configuration file, instead of jupyter_server_config"
+    )
     group.add_argument(
         "--DLCApp.OPTION",
         dest="_shown_only",
         metavar="VALUE",
-        help="any option of docs/configuration.md, as for the server: --DLCApp.device=cpu",
+        help=f"any option of the server, such as --DLCApp.device=cpu ({WHERE_LISTED} lists them)",
     )
 
 
@@ -63,44 +63,42 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     CommandError
         An option is not known or has a value it cannot have, or a file cannot be read.
     """
+    overrides = _overrides(arguments)
+    if arguments.config and not arguments.config.exists():
+        raise CommandError(f"There is no configuration file {arguments.config}.")
     try:
-        return read_settings(_overrides(arguments))
-    except CommandError:
-        raise
+        config = read_config(arguments.config)
+        for name in config.get("DLCApp", {}):
+            if meant := _near(name):  # others may be Jupyter's own, such as open_browser
+                print(f"A configuration file sets {name}, which is no option. Did you mean {meant}?", file=sys.stderr)
+        config.merge(overrides)
+        return read_settings(config)
+    except ConfigFileError as error:
+        raise CommandError(str(error)) from error
     except TraitError as error:
-        raise CommandError(f"An option has a value that it cannot have: {error}") from error
-    except Exception as error:  # a configuration file is a program: anything may come out of it
-        raise CommandError(f"A configuration file cannot be read: {type(error).__name__}: {error}") from error
+        raise CommandError(f"An option has a value that it cannot have: {_plain(error)}") from error
 
 
 def _overrides(arguments: argparse.Namespace) -> Config:
-    config = Config()
-    if arguments.config:
-        config.merge(_file(arguments.config))
     for override in arguments.overrides:
         if "=" not in override:
             raise CommandError(f"{override} needs a value: {override}=…")
-    given = KVArgParseConfigLoader(argv=arguments.overrides).load_config()
-    for name in given.get("DLCApp", {}):
-        _known(name)
-    config.merge(given)
+    config: Config = KVArgParseConfigLoader(argv=arguments.overrides).load_config()
+    for name in config.get("DLCApp", {}):
+        if name not in Settings.option_names():
+            meant = f" Did you mean {_near(name)}?" if _near(name) else ""
+            raise CommandError(f"There is no option {name}.{meant} {WHERE_LISTED} lists them all.")
     if arguments.data_dir:
         config.DLCApp.data_dir = str(Path(arguments.data_dir).absolute())
     return config
 
 
-def _file(path: Path) -> Config:
-    loader = JSONFileConfigLoader if path.suffix == ".json" else PyFileConfigLoader
-    try:
-        return loader(path.name, path=str(path.absolute().parent)).load_config()
-    except ConfigFileNotFound:
-        raise CommandError(f"There is no configuration file {path}.") from None
-
-
-def _known(name: str) -> None:
+def _near(name: str) -> str:
+    """Return the option that a name which is none was perhaps meant to be, or nothing."""
     options = Settings.option_names()
-    if name in options:
-        return
-    near = difflib.get_close_matches(name, options, n=1)
-    meant = f" Did you mean {near[0]}?" if near else ""
-    raise CommandError(f"There is no option {name}.{meant} docs/configuration.md lists them all.")
+    return "" if name in options else next(iter(difflib.get_close_matches(name, options, n=1)), "")
+
+
+def _plain(error: TraitError) -> str:
+    """Return traitlets' message without its words for programmers."""
+    return re.sub(r"(?:the )?'(\w+)' trait of an? \w+ instance", r"\1", str(error), flags=re.IGNORECASE)

@@ -71,6 +71,8 @@ class OwnServer:
             "JUPYTER_TOKEN": self.token,
         }
         command = [sys.executable, "-m", "dlc_jupyter.app", f"--config={self.config.absolute()}", "--port=0"]
+        if os.geteuid() == 0:  # in a container, most often: Jupyter would refuse to start
+            command.append("--allow-root")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, *self.arguments],

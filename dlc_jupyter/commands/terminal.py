@@ -49,10 +49,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], gap: str = "  ")
 
 
 def wrapped(text: str, indent: str) -> str:
-    """Return `text` broken to the terminal's width, every line indented."""
+    """Return `text` broken to the terminal's width, every line indented. No word is broken: it may be typed again."""
     width = max(40, min(shutil.get_terminal_size().columns, 100))
-    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
-    return "\n".join(lines)
+    return textwrap.fill(
+        text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 class ProgressBar:

@@ -13,7 +13,7 @@ Image = NDArray[np.float32]
 WIDTH, HEIGHT = 640, 480
 
 WALLS = (33, 27, 28, 36)
-"""Width of the left, top, right and bottom wall as the camera sees them, in pixels: it hangs a little off the middle."""
+"""Width of the left, top, right and bottom wall in the picture, in pixels: the camera hangs a little off the middle."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def _scuff(picture: Image, rng: np.random.Generator) -> None:
         centre, radii = rng.uniform((60, 60), (WIDTH - 60, HEIGHT - 60)), rng.uniform(9, 26, 2)
         box = (tuple(map(float, centre)), tuple(map(float, radii * 2)), float(rng.uniform(0, 180)))
         cv2.ellipse(stains, box, 1.0, -1, cv2.LINE_AA)
-    picture *= (1 - 0.05 * cv2.GaussianBlur(marks, (0, 0), 0.7) - 0.022 * cv2.GaussianBlur(stains, (0, 0), 5))[..., None]
+    dark = 0.05 * cv2.GaussianBlur(marks, (0, 0), 0.7) + 0.022 * cv2.GaussianBlur(stains, (0, 0), 5)
+    picture *= (1 - dark)[..., None]
 
 
 def _strew(picture: Image, rng: np.random.Generator, count: int) -> None:

@@ -19,15 +19,12 @@ from numpy.typing import NDArray
 from dlc_jupyter.demo import MODEL, TRUTH, VIDEO
 from dlc_jupyter.demo.scene import BODYPARTS, FPS, HEIGHT, WIDTH, Look, Scene
 
+STEPS = ("video", "model", "measure")
+
 FRAMES = 600
 VIDEO_SEED = 3
 TRAINING_SEED = 1000
 """Seed of the first labelled recording; the video's own seed lies outside, so no label comes from the video."""
-
-
-def demo_scene() -> Scene:
-    """Return the scene that the demo video shows."""
-    return Scene(FRAMES, VIDEO_SEED)
 
 
 def write_video(path: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
@@ -55,58 +52,71 @@ def write_truth(path: Path, truth: NDArray[np.float64]) -> None:
     np.savetxt(path, rows, fmt=["%d"] + ["%.2f"] * (rows.shape[1] - 1), delimiter=",", header=header, comments="")
 
 
-def make_video() -> None:
-    """Make the demo video and its ground truth."""
-    scene = demo_scene()
-    write_truth(TRUTH, scene.truth)
-    write_video(VIDEO, (scene.frame(number) for number in range(len(scene))))
+def make_video(into: Path, frames: int = FRAMES) -> None:
+    """Make the demo video and its ground truth; fewer frames are the beginning of it."""
+    scene = Scene(frames, VIDEO_SEED)
+    write_truth(into / TRUTH.name, scene.truth)
+    write_video(into / VIDEO.name, (scene.frame(number) for number in range(len(scene))))
 
 
-def make_model(folder: Path, frames: int, epochs: int) -> None:
-    """Make, train and shrink the demo project; `folder` takes the whole one."""
+def make_model(into: Path, frames: int, epochs: int) -> None:
+    """Make and train a DeepLabCut project, and keep of it what the demo needs."""
     from dlc_jupyter.demo import training
 
-    clip = folder / f"{training.CLIP}.mp4"
-    scene = Scene(FPS, TRAINING_SEED, Look.vary(TRAINING_SEED))
-    write_video(clip, (scene.frame(number) for number in range(len(scene))))
-    config = training.make_project(folder, clip, frames, TRAINING_SEED)
-    training.train(config, epochs)
-    training.shrink(config, MODEL.parent)
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / f"{training.CLIP}.mp4"
+        scene = Scene(FPS, TRAINING_SEED, Look.vary(TRAINING_SEED))
+        write_video(clip, (scene.frame(number) for number in range(len(scene))))
+        config = training.make_project(Path(folder), clip, frames, TRAINING_SEED)
+        training.train(config, epochs)
+        training.shrink(config, into / MODEL.parent.name)
 
 
-def measure(folder: Path) -> str:
+def measure(into: Path) -> str:
     """Compare what the model sees in the demo video with the truth, and return it as a table."""
     from dlc_jupyter.demo import training
 
-    poses = training.analyze(MODEL, VIDEO, folder)
-    truth = np.loadtxt(TRUTH, delimiter=",", skiprows=1)[:, 1:].reshape(-1, len(BODYPARTS), 2)
+    with tempfile.TemporaryDirectory() as folder:
+        poses = training.analyze(into / MODEL.parent.name / MODEL.name, into / VIDEO.name, Path(folder))
+    truth = np.loadtxt(into / TRUTH.name, delimiter=",", skiprows=1)[:, 1:].reshape(-1, len(BODYPARTS), 2)
     error = np.linalg.norm(poses[..., :2] - truth, axis=-1)
     likelihood = poses[..., 2]
-    lines = [f"{'body part':12}{'mean px':>9}{'median':>8}{'p95':>8}{'max':>8}{'likelihood':>12}{'> 0.4':>8}{'> 0.6':>8}"]
-    for part, e, p in zip((*BODYPARTS, "all"), (*error.T, error.ravel()), (*likelihood.T, likelihood.ravel()), strict=True):
-        spread = f"{e.mean():9.2f}{np.median(e):8.2f}{np.percentile(e, 95):8.2f}{e.max():8.2f}"
-        lines.append(f"{part:12}{spread}{p.mean():12.2f}{(p > 0.4).mean():8.1%}{(p > 0.6).mean():8.1%}")
+    heading = "".join(f"{word:>9}" for word in ("mean px", "median", "p95", "max", "likely", "> 0.4", "> 0.6"))
+    lines = [f"{'body part':12}{heading}"]
+    columns = [*zip(BODYPARTS, error.T, likelihood.T, strict=True), ("all", error.ravel(), likelihood.ravel())]
+    for part, e, p in columns:
+        spread = f"{e.mean():9.2f}{np.median(e):9.2f}{np.percentile(e, 95):9.2f}{e.max():9.2f}"
+        lines.append(f"{part:12}{spread}{p.mean():9.2f}{(p > 0.4).mean():9.1%}{(p > 0.6).mean():9.1%}")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Make what is asked for."""
-    parser = argparse.ArgumentParser(prog="python -m dlc_jupyter.demo.make", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["video", "model", "measure"], default=["video", "model", "measure"])
+    parser = argparse.ArgumentParser(
+        prog="python -m dlc_jupyter.demo.make",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"some of: {', '.join(STEPS)} (default: all of them)")
+    parser.add_argument(
+        "--into", type=Path, default=VIDEO.parent, help="folder to write to (default: the package's own, %(default)s)"
+    )
     parser.add_argument("--frames", type=int, default=480, help="frames to label (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=40, help="epochs to train (default: %(default)s)")
     arguments = parser.parse_args()
+    what = arguments.what or STEPS
+    if unknown := [step for step in what if step not in STEPS]:
+        parser.error(f"{unknown[0]} is none of {', '.join(STEPS)}")
     os.environ.setdefault("MPLBACKEND", "Agg")
     # Nothing is to be downloaded; an attempt fails at once.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    if "video" in arguments.what:
-        make_video()
-    if "model" in arguments.what:
-        with tempfile.TemporaryDirectory() as folder:
-            make_model(Path(folder), arguments.frames, arguments.epochs)
-    if "measure" in arguments.what:
-        with tempfile.TemporaryDirectory() as folder:
-            print(measure(Path(folder)))
+    arguments.into.mkdir(parents=True, exist_ok=True)
+    if "video" in what:
+        make_video(arguments.into)
+    if "model" in what:
+        make_model(arguments.into, arguments.frames, arguments.epochs)
+    if "measure" in what:
+        print(measure(arguments.into))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How the demo mouse moves: bouts of walking, pauses and turns, a body and a tail that follow the head.
 
 Only the neck is steered. The spine behind it and the tail behind that are chains that are pulled along, each joint with
-a limit to its bend and a slow pull back to its resting shape; this makes body and tail lag and bend as they do in a mouse.
+a limit to its bend and a slow pull back to its resting shape; so body and tail lag and bend as they do in a mouse.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def _coordinates(grid: Image, line: NDArray[np.float64]) -> tuple[Image, Image]:
 
 
 def _refine(line: NDArray[np.float64]) -> tuple[Image, Image, Image, np.float32]:
-    """Points, unit tangents, curvatures (1/pixel) and spacing (pixels) of a line with :data:`FINER` times its points."""
+    """Points, unit tangents, curvatures (1/pixel) and spacing (pixels) of a line, :data:`FINER` times as fine."""
     fine = np.linspace(0, len(line) - 1, FINER * (len(line) - 1) + 1)
     kernel = np.hanning(2 * FINER + 1)[1:-1] / FINER
     dense = np.stack([np.interp(fine, np.arange(len(line)), values) for values in line.T], axis=1)
@@ -261,7 +261,7 @@ def _tail(grid: Image, pose: Pose, coat: Coat, unit: float) -> Painting:
     away = np.hypot(beside, beyond)
     before = np.clip(along + 1, 0, 1)
     cover = _step((half - away) * FINE / 1.2 + 0.5) * before
-    round_ = np.sqrt(np.clip(1 - (away / half) ** 2, 0, 1))
+    round_ = np.sqrt(np.clip(1 - (away / half) ** 2, 0, 1)).astype(np.float32)
     rings = 1 + 0.05 * np.sin(along * 2 * np.pi * 1.9)
     dark = np.clip(0.74 + 0.22 * np.clip(share, 0, 1), 0, 1) * rings * (0.8 + 0.2 * round_)
     colour = (np.array(coat.skin, np.float32) * 0.84) * dark[..., None]
@@ -333,7 +333,7 @@ def _blur(image: Image, sigma: float) -> Image:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
 
 
-def _step(value: Image) -> Image:
+def _step(value: NDArray[np.floating]) -> Image:
     """Rise smoothly from 0 at 0 to 1 at 1."""
     v = np.clip(value, 0, 1)
     return np.asarray(v * v * (3 - 2 * v), np.float32)
@@ -343,6 +343,6 @@ def _bump(value: Image, middle: float, width: float) -> Image:
     return np.asarray(np.exp(-(((value - middle) / width) ** 2)), np.float32)
 
 
-def _mix(image: Image, colour: NDArray[np.float64], amount: Image) -> None:
+def _mix(image: Image, colour: NDArray[np.float64], amount: NDArray[np.floating]) -> None:
     a = amount[..., None]
     image[:] = image * (1 - a) + colour.astype(np.float32) * a

@@ -96,7 +96,7 @@ def train(config: Path, epochs: int) -> None:
 
 
 def shrink(config: Path, into: Path) -> None:
-    """Copy only what `deeplabcut.analyze_videos` needs, the weights in half precision, without paths of this machine."""
+    """Copy what `deeplabcut.analyze_videos` needs: weights in half precision, nothing that names this machine."""
     project = config.parent
     shutil.rmtree(into, ignore_errors=True)
     names = {"config.yaml", "metadata.yaml", "pose_cfg.yaml", "pytorch_config.yaml"}
@@ -137,9 +137,7 @@ def _label(folder: Path, frames: int, seed: int) -> None:
             name = f"img{len(labels):04d}.png"
             cv2.imwrite(str(folder / name), scene.frame(number))
             labels["labeled-data", folder.name, name] = scene.truth[number].ravel()
-    columns = pd.MultiIndex.from_product(
-        [[SCORER], BODYPARTS, ["x", "y"]], names=["scorer", "bodyparts", "coords"]
-    )
+    columns = pd.MultiIndex.from_product([[SCORER], BODYPARTS, ["x", "y"]], names=["scorer", "bodyparts", "coords"])
     table = pd.DataFrame(list(labels.values()), index=pd.MultiIndex.from_tuples(labels), columns=columns)
     table.to_hdf(folder / f"CollectedData_{SCORER}.h5", key="df_with_missing", mode="w")
     table.to_csv(folder / f"CollectedData_{SCORER}.csv")
