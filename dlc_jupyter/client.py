@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import ssl
 import time
@@ -21,9 +22,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from dlc_jupyter.errors import AnalysisFailed, BadRequest, Conflict, NoSpace, NotFound, Refusal, TooLarge
+from dlc_jupyter.errors import (
+    Ambiguous,
+    AnalysisFailed,
+    BadRequest,
+    Conflict,
+    NoSpace,
+    NotFound,
+    Refusal,
+    TooLarge,
+    Unavailable,
+)
 
 PIECE = 1 << 20
+PAGE = 1000
 FINISHED = ("succeeded", "failed", "cancelled")
 
 #: Called with the bytes done and the bytes in all.
@@ -32,8 +44,10 @@ Progress = Callable[[int, int], None]
 OnProgress = Callable[[Mapping[str, Any]], None]
 
 _REFUSALS: Mapping[int, type[Refusal]] = {
-    each.status: each for each in (BadRequest, NotFound, Conflict, TooLarge, NoSpace)
+    each.status: each for each in (BadRequest, NotFound, Conflict, TooLarge, NoSpace, Unavailable)
 }
+#: Pages whose addresses servers print and browsers show. A user of a JupyterHub may be called ``lab``, too.
+_PAGE = re.compile(r"(?<!/user)/(lab|tree|dlc|dlc/status)$")
 
 
 class Client:
@@ -45,7 +59,7 @@ class Client:
     Parameters
     ----------
     url : str
-        Address of the Jupyter server, as it prints it; ``/lab`` and ``?token=…`` at its end are understood.
+        Address of the Jupyter server, as it prints it: ``/lab``, ``/dlc/status`` and ``?token=…`` are understood.
     token : str, optional
         The server's token, where the address does not hold it.
     timeout : float, optional
@@ -56,9 +70,7 @@ class Client:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no address of a Jupyter server: it begins with http:// or https://.")
-        path = parts.path.rstrip("/")
-        for page in ("/lab", "/tree", "/dlc"):
-            path = path.removesuffix(page)
+        path = _PAGE.sub("", parts.path.rstrip("/"))
         self.base = f"{path}/dlc/"
         self.url = f"{parts.scheme}://{parts.netloc}{self.base}"
         self.token = token or parse_qs(parts.query).get("token", [""])[0]
@@ -113,9 +125,9 @@ class Client:
         target = Path(path)
         part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         try:
-            with self._open("GET", f"file/{quote(file_id)}") as answer, part.open("wb") as file:
+            with self._open("GET", f"file/{_one(file_id)}") as answer, part.open("wb") as file:
                 total, done = int(answer.headers.get("Content-Length") or 0), 0
-                while piece := answer.read(PIECE):
+                while piece := self._read(answer, PIECE):
                     done += file.write(piece)
                     if progress:
                         progress(done, total)
@@ -128,7 +140,7 @@ class Client:
 
     def delete_file(self, file_id: str) -> None:
         """Remove a stored file."""
-        self._discard("DELETE", f"file/{quote(file_id)}")
+        self._discard("DELETE", f"file/{_one(file_id)}")
 
     # -- analyses ----------------------------------------------------------------------------------------------------
 
@@ -157,7 +169,7 @@ class Client:
 
     def status(self, analysis_id: str) -> dict[str, Any]:
         """Return an analysis's record: ``state, progress, position`` and so on."""
-        return dict(self._json("GET", f"analysis/{quote(analysis_id)}/status"))
+        return dict(self._json("GET", f"analysis/{_one(analysis_id)}/status"))
 
     def result(self, analysis_id: str) -> dict[str, Any] | None:
         """Return the result, or None while there is none yet.
@@ -168,8 +180,8 @@ class Client:
             It has failed, or was cancelled; the error's ``hint`` says what to do.
         """
         try:
-            with self._open("GET", f"analysis/{quote(analysis_id)}") as answer:
-                return None if answer.status == 202 else dict(json.loads(answer.read()))
+            with self._open("GET", f"analysis/{_one(analysis_id)}") as answer:
+                return None if answer.status == 202 else dict(self._parsed(answer))
         except Refusal as refusal:
             error = refusal.fields.get("error")
             if isinstance(error, Mapping):
@@ -218,16 +230,16 @@ class Client:
 
     def log(self, analysis_id: str) -> str:
         """Return what the engine printed while it worked on an analysis."""
-        with self._open("GET", f"analysis/{quote(analysis_id)}/log") as answer:
-            return answer.read().decode(errors="replace")
+        with self._open("GET", f"analysis/{_one(analysis_id)}/log") as answer:
+            return self._read(answer).decode(errors="replace")
 
     def cancel(self, analysis_id: str) -> None:
         """Stop an analysis that is queued or running."""
-        self._discard("POST", f"analysis/{quote(analysis_id)}/cancel")
+        self._discard("POST", f"analysis/{_one(analysis_id)}/cancel")
 
     def delete_analysis(self, analysis_id: str) -> None:
         """Forget a finished analysis, and what it made."""
-        self._discard("DELETE", f"analysis/{quote(analysis_id)}")
+        self._discard("DELETE", f"analysis/{_one(analysis_id)}")
 
     # -- the server --------------------------------------------------------------------------------------------------
 
@@ -243,23 +255,35 @@ class Client:
 
     def _pages(self, path: str, key: str) -> Iterator[dict[str, Any]]:
         """Yield the entries of a list, page after page, as long as the server says there are more."""
-        query = ""
+        query: dict[str, Any] = {"limit": PAGE}
         while True:
-            with self._open("GET", path + query) as answer:
-                entries = json.loads(answer.read())
+            with self._open("GET", f"{path}?{urlencode(query)}") as answer:
+                entries = self._parsed(answer)
                 more = 'rel="next"' in (answer.headers.get("Link") or "")
             yield from entries
             if not more or not entries:
                 return
-            query = "?" + urlencode({"after": entries[-1][key]})
+            query["after"] = entries[-1][key]
 
     def _json(self, method: str, path: str, **request: Any) -> Any:
         with self._open(method, path, **request) as answer:
-            return json.loads(answer.read())
+            return self._parsed(answer)
 
     def _discard(self, method: str, path: str) -> None:
         with self._open(method, path, body=b"") as answer:
-            answer.read()
+            self._read(answer)
+
+    def _parsed(self, answer: HTTPResponse) -> Any:
+        try:
+            return json.loads(self._read(answer))
+        except ValueError:
+            raise ConnectionError(f"What answers at {self.url} is not dlc_jupyter. Is the address right?") from None
+
+    def _read(self, answer: HTTPResponse, most: int | None = None) -> bytes:
+        try:
+            return answer.read(most)
+        except (OSError, HTTPException) as error:
+            raise ConnectionError(_unreachable(self.url, error)) from error
 
     @contextlib.contextmanager
     def _open(
@@ -280,19 +304,43 @@ class Client:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     connection.request(method, self.base + path, body=body, headers=sent)
                 answer = connection.getresponse()
-                if answer.status >= 400:
-                    raise _refusal(answer)
             except (OSError, HTTPException) as error:
                 raise ConnectionError(_unreachable(self.url, error)) from error
+            if answer.status >= 300:
+                raise self._refusal(answer)
             yield answer
         finally:
             connection.close()
+
+    def _refusal(self, answer: HTTPResponse) -> Refusal:
+        """Return the server's refusal as the exception that it was there."""
+        try:
+            body = dict(json.loads(self._read(answer)))
+        except (TypeError, ValueError):
+            body = {}
+        message = str(body.pop("message", None) or self._unexplained(answer))
+        if errors := body.get("errors"):
+            message += "".join(f"\n  {each['field']}: {each['message']}" for each in errors)
+        reason = str(body.pop("reason", None) or "http-error")
+        kind = Ambiguous if reason == Ambiguous.reason else _REFUSALS.get(answer.status, Refusal)
+        refusal = kind(message, reason=reason, **body)
+        refusal.status = answer.status
+        return refusal
+
+    def _unexplained(self, answer: HTTPResponse) -> str:
+        doubt = "Is dlc_jupyter installed there, and are the address and the token right?"
+        return f"{self.url} answered {answer.status} {answer.reason}. {doubt}"
 
     def _connection(self) -> HTTPConnection:
         if self._secure:
             context = ssl.create_default_context()
             return HTTPSConnection(self._host, self._port, timeout=self.timeout, context=context, blocksize=PIECE)
         return HTTPConnection(self._host, self._port, timeout=self.timeout, blocksize=PIECE)
+
+
+def _one(part: str) -> str:
+    """Return an id as one part of a path, whatever is in it."""
+    return quote(part, safe="")
 
 
 def _quoted(filename: str) -> str:
@@ -312,21 +360,6 @@ def _multipart(head: bytes, file: BinaryIO, length: int, tail: bytes, progress: 
     if done < length:
         raise EOFError("The file became shorter while it was sent.")
     yield tail
-
-
-def _refusal(answer: HTTPResponse) -> Refusal:
-    """Return the server's refusal as the exception that it was there."""
-    try:
-        body = json.loads(answer.read())
-        if not isinstance(body, dict):
-            raise ValueError
-    except ValueError:
-        body = {}
-    message = str(body.pop("message", "") or f"The server answered {answer.status} {answer.reason}.")
-    reason = str(body.pop("reason", "") or "http-error")
-    refusal = _REFUSALS.get(answer.status, Refusal)(message, reason=reason, **body)
-    refusal.status = answer.status
-    return refusal
 
 
 def _unreachable(url: str, error: Exception) -> str:

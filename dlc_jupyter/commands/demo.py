@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from dlc_jupyter.errors import AnalysisFailed, Refusal
 from dlc_jupyter.settings import Settings
 
 CONFIG = "jupyter_server_config.py"
+#: Options that are the machine's rather than a data folder's: the demo's server has them as the user's own servers do.
+OF_THE_MACHINE = ("engine_python", "device", "device_lock_dir", "threads")
 LABELS = {"upload": "Upload", "video": "Poses ", "label": "Video "}
 
 CONFIG_TEXT = """\
@@ -41,9 +44,17 @@ c = get_config()  # noqa: F821
 c.ServerApp.root_dir = {root!r}
 c.DLCApp.data_dir = {data!r}
 c.DLCApp.models = {{{name!r}: {model!r}}}
-c.DLCApp.engine_python = {python!r}
-c.DLCApp.device = {device!r}
+{options}
 """
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the demo has sent, run and fetched."""
+
+    file_id: str
+    analysis_id: str
+    poses: Poses
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folder", type=Path, default=Path("demo-run"), help="where everything goes (default: %(default)s)"
     )
     parser.add_argument("--serve", action="store_true", help="leave the server running at the end, until Ctrl-C")
-    add_options(parser)
+    add_options(parser, data_dir=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,9 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"It listens at {server.url}")
                 made = analyse(server.client, folder)
                 print(f"\nDone in {duration(time.monotonic() - started)}.\n")
-                print(report(folder, made))
+                print(report(folder, made.poses))
                 if arguments.serve:
-                    _serve(server)
+                    _serve(server, made)
         except ServerFailed as error:
             print(f"\n{error}", file=sys.stderr)
             return 1
@@ -85,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"\nThe server did not do it: {error}\nIts log ends so:\n{own.log_tail()}", file=sys.stderr)
             return 1
     if not arguments.serve:
-        print(how_to_go_on(folder))
+        print(how_to_go_on(folder, made))
     return 0
 
 
@@ -115,8 +126,7 @@ def write_config(folder: Path, settings: Settings) -> Path:
         data=str((folder / "data").absolute()),
         name=demo.MODEL_NAME,
         model=str(demo.MODEL),
-        python=settings.engine_python,
-        device=settings.device,
+        options="\n".join(f"c.DLCApp.{option} = {getattr(settings, option)!r}" for option in OF_THE_MACHINE),
     )
     path.write_text(text)
     return path
@@ -125,23 +135,23 @@ def write_config(folder: Path, settings: Settings) -> Path:
 # -- the work --------------------------------------------------------------------------------------------------------
 
 
-def analyse(client: Client, folder: Path) -> Poses:
+def analyse(client: Client, folder: Path) -> Made:
     """Upload the video, have it analysed and labelled, and fetch what came out."""
     bar = ProgressBar(LABELS["upload"])
     file_id = client.upload(demo.VIDEO, lambda done, total: bar.show({"done": done, "total": total, "unit": "bytes"}))
     bar.done(f"{demo.VIDEO.name}, {size(demo.VIDEO.stat().st_size)}, is now file {file_id[:8]}")
-    video = analysed(client, "video", file_id)
-    label = analysed(client, "label", file_id, draw_skeleton=True)
+    analysis_id, video = analysed(client, "video", file_id)
+    _, label = analysed(client, "label", file_id, draw_skeleton=True)
     for field, suffix in (("csv_file", "poses.csv"), ("h5_file", "poses.h5")):
         client.download(video[field], folder / f"{demo.VIDEO.stem}-{suffix}")
     labelled = client.download(label["video_file"], folder / f"{demo.VIDEO.stem}-labelled.mp4")
     poses = read_poses(folder / f"{demo.VIDEO.stem}-poses.csv")
     save_frame(labelled, poses.clearest, folder / f"{demo.VIDEO.stem}-labelled.png")
-    return poses
+    return Made(file_id, analysis_id, poses)
 
 
-def analysed(client: Client, analysis: str, file_id: str, **parameters: Any) -> dict[str, Any]:
-    """Run an analysis with a progress bar, and return its result; a failure is shown with the end of its log."""
+def analysed(client: Client, analysis: str, file_id: str, **parameters: Any) -> tuple[str, dict[str, Any]]:
+    """Run an analysis with a progress bar, and return its id and result; a failure is shown with the end of its log."""
     bar = ProgressBar(LABELS[analysis])
     analysis_id = client.run(analysis, [file_id], model=demo.MODEL_NAME, fresh=True, **parameters)
     try:
@@ -156,7 +166,7 @@ def analysed(client: Client, analysis: str, file_id: str, **parameters: Any) -> 
         bar.broken()
         raise
     bar.done(f"{result['frames']} frames in {duration(time.monotonic() - bar.started)}")
-    return result
+    return analysis_id, result
 
 
 def _show(bar: ProgressBar, record: Mapping[str, Any]) -> None:
@@ -173,22 +183,24 @@ def _ended_by_signals() -> Iterator[None]:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heeded = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _serve(server: OwnServer) -> None:
+def _serve(server: OwnServer, made: Made) -> None:
     """Say how to call the server, and wait for Ctrl-C."""
-    print(f"The server goes on until Ctrl-C. Its API:\n{_calls(server.url, server.token)}", flush=True)
-    try:
-        assert server.process is not None
+    print(f"The server goes on until Ctrl-C. Its API:\n{_calls(server.url, server.token, made)}", flush=True)
+    assert server.process is not None
+    with suppress(KeyboardInterrupt):
         server.process.wait()
-    except KeyboardInterrupt:
-        print("\nStopping.")
 
 
 # -- the words -------------------------------------------------------------------------------------------------------
@@ -212,7 +224,7 @@ def report(folder: Path, poses: Poses) -> str:
     return f"{table(heading, rows)}\n\n{table(('FILE', 'SIZE', 'WHAT IT IS'), lying)}\n"
 
 
-def how_to_go_on(folder: Path) -> str:
+def how_to_go_on(folder: Path, made: Made) -> str:
     """Return the commands for JupyterLab and for the same calls by hand. They work as they are printed."""
     config = shlex.quote(str(folder / CONFIG))
     jupyter = _jupyter()
@@ -223,19 +235,19 @@ def how_to_go_on(folder: Path) -> str:
         f"Open JupyterLab on it:\n{lab}\n\n"
         f"Or call the API by hand. Start the server:\n"
         f"    JUPYTER_TOKEN=demo {jupyter} dlc --config={config} --port=8899\n"
-        f"and in another terminal:\n{_calls('http://127.0.0.1:8899/', 'demo')}"
+        f"and in another terminal:\n{_calls('http://127.0.0.1:8899/', 'demo', made)}"
     )
 
 
-def _calls(url: str, token: str) -> str:
-    """Return the demo as curl commands."""
+def _calls(url: str, token: str, made: Made) -> str:
+    """Return the demo as curl commands. The first characters of an id will do."""
     curl = f"    curl -H 'Authorization: token {token}'"
     video = shlex.quote(str(demo.VIDEO))
     return "\n".join(
         [
             f"{curl} {url}file -F file=@{video}",
-            f"{curl} {url}analysis -F analysis=video -F model={demo.MODEL_NAME} -F file_id=FILE_ID",
-            f"{curl} {url}analysis/ANALYSIS_ID",
+            f"{curl} {url}analysis -F analysis=video -F model={demo.MODEL_NAME} -F file_id={made.file_id[:8]}",
+            f"{curl} {url}analysis/{made.analysis_id[:8]}",
         ]
     )
 

@@ -23,10 +23,13 @@ class CommandError(Exception):
     """A command cannot do what it was asked for; the message says what to do."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Let a subcommand take the server's options."""
+def add_options(parser: argparse.ArgumentParser, *, data_dir: bool = True) -> None:
+    """Let a subcommand take the server's options; `data_dir` False: it has a data folder of its own."""
     group = parser.add_argument_group("configuration")
-    group.add_argument("--data-dir", metavar="FOLDER", help="the data folder, instead of the configured one")
+    if data_dir:
+        group.add_argument("--data-dir", metavar="FOLDER", help="the data folder, instead of the configured one")
+    else:
+        parser.set_defaults(data_dir=None)
     group.add_argument(
         "--config", metavar="FILE", type=Path, help="a configuration file, instead of jupyter_server_config"
     )

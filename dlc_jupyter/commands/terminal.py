@@ -98,7 +98,9 @@ class ProgressBar:
         self._write(", ".join(parts), done / total if total else 0.0)
 
     def say(self, message: str) -> None:
-        """Show a state in words, such as a wait."""
+        """Show a state in words, such as a wait; elsewhere than on a terminal it is printed at once, and once."""
+        if message != self.last:
+            self.printed = -self.every
         self._write(message, 0.0)
 
     def done(self, message: str = "") -> None:
@@ -108,7 +110,7 @@ class ProgressBar:
             self._draw(f"{self.label}  {self.filled * BAR}  {text}")
             self.stream.write("\n")
         else:
-            self.stream.write(f"{self.label}: {text}\n")
+            self.stream.write(f"{self.label.rstrip()}: {text}\n")
         self.stream.flush()
 
     def broken(self) -> None:
@@ -124,7 +126,7 @@ class ProgressBar:
             self._draw(f"{self.label}  {self.filled * full}{self.empty * (BAR - full)}  {text}")
         elif text != self.last and now - self.printed >= self.every:
             self.printed = now
-            self.stream.write(f"{self.label}: {text}\n")
+            self.stream.write(f"{self.label.rstrip()}: {text}\n")
             self.stream.flush()
         self.last = text
 
