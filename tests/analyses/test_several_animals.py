@@ -4,8 +4,6 @@ There is no network trained on several animals here. The project and the network
 see is put in by hand; DeepLabCut's own assembly, tracking, stitching and drawing follow.
 """
 
-from importlib.metadata import version
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from tests.analyses.conftest import FRAMES
 
 pytestmark = pytest.mark.deeplabcut
-tracks = pytest.mark.skipif(version("filterpy").startswith("2."), reason="filterpy 2 breaks DeepLabCut's tracking")
 PARTS = ["snout", "body", "tail"]
 CHANNELS = 96  # of timm's test_resnet
 
@@ -86,7 +83,6 @@ def nowhere(frame):
     return np.full((2, len(PARTS), 3), [np.nan, np.nan, 0], np.float32)
 
 
-@tracks
 def test_the_tracks_of_two_animals_are_the_result(run, clip, pair, seen):
     seen(walking)
     result = run("video", clip, model=pair).result
@@ -100,7 +96,6 @@ def test_the_tracks_of_two_animals_are_the_result(run, clip, pair, seen):
     assert sorted(heights.values()) == pytest.approx([85, 185], abs=1)
 
 
-@tracks
 @pytest.mark.parametrize("options", [{}, {"color_by": "individual", "draw_skeleton": True}, {"filtered": True}])
 def test_two_animals_are_drawn(run, clip, pair, seen, options):
     seen(walking)
@@ -110,7 +105,6 @@ def test_two_animals_are_drawn(run, clip, pair, seen, options):
     assert again.result["poses_from"] is not None
 
 
-@tracks
 def test_animals_that_are_nowhere_are_a_failure_in_plain_words(fails, clip, pair, seen):
     seen(nowhere)
     failed = fails("video", clip, model=pair)
