@@ -45,8 +45,9 @@ bench: .venv/.complete ## Measure every claim against its peer; needs an idle ma
 	@tools/system_packages.sh curl ffmpeg nginx
 	@for claim in $(sort $(wildcard benchmarks/[a-z]*.py)); do echo "== $$claim"; PYTHONPATH=. $(PYTHON_IN_VENV) $$claim || exit 1; done
 
-docs: .venv/.complete ## Write the pages that are generated: docs/configuration.md
+docs: .venv/.complete ## Write the pages that are generated, in docs/
 	$(PYTHON_IN_VENV) tools/write_configuration_page.py
+	$(PYTHON_IN_VENV) tools/write_api_page.py
 
 dist: .venv/.complete ## Build the wheel and the source archive into dist/
 	$(PYTHON_IN_VENV) -m build --outdir dist .

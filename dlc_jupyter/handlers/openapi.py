@@ -117,7 +117,7 @@ def operation(
 
 
 #: Refusals of every route.
-_EVERYWHERE = {
+EVERYWHERE = {
     403: "No token, a wrong one, or one that does not permit this.",
     500: "The server's own fault; its log says more.",
     503: "The server cannot use its data folder.",
@@ -221,7 +221,7 @@ def _operation(verb: str, pattern: str, handler: type[DLCHandler], method: Any) 
 
 def _responses(declared: Operation) -> dict[str, Any]:
     answers = dict(declared.answers)
-    for status, when in {**_EVERYWHERE, **declared.refuses}.items():
+    for status, when in {**EVERYWHERE, **declared.refuses}.items():
         answer = answers.get(status)
         error: Mapping[str, Any] = ref("Error")
         if answer is not None and answer.schema is not None:  # an answer too, such as that of a failed analysis
