@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import av
@@ -13,7 +12,7 @@ import pytest
 from dlc_jupyter.pose.containers import boxes
 from dlc_jupyter.pose.frames import inspect
 from tests.analyses.conftest import FRAMES
-from tests.pose.videos import ffmpeg
+from tests.pose.videos import ffmpeg, probe
 
 pytestmark = pytest.mark.deeplabcut
 
@@ -21,14 +20,6 @@ pytestmark = pytest.mark.deeplabcut
 def pictures(path):
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-
-
-def probe(path):
-    """What ffprobe says of a video, having decoded all of it."""
-    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-count_frames", "-of", "default=noprint_wrappers=1"]
-    command += ["-show_entries", "stream=codec_name,pix_fmt,width,height,nb_read_frames,r_frame_rate", str(path)]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    return dict(line.split("=") for line in lines)
 
 
 def drawn_points(result, frame):

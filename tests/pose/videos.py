@@ -61,6 +61,14 @@ def make(name: str, folder: Path) -> Path:
     return target
 
 
+def probe(video: Path) -> dict[str, str]:
+    """What ffprobe says of a video, having decoded all of it."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-count_frames", "-of", "default=noprint_wrappers=1"]
+    command += ["-show_entries", "stream=codec_name,pix_fmt,width,height,nb_read_frames,r_frame_rate", str(video)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return dict(line.split("=") for line in lines)
+
+
 def cut(video: Path, part: float, target: Path) -> Path:
     """Keep the first part of a file, as an upload does that breaks off."""
     data = video.read_bytes()
