@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from sqlalchemy.exc import SQLAlchemyError
-from traitlets import default
+from traitlets import TraitError, default
 
 from dlc_jupyter._version import __version__
 from dlc_jupyter.handlers.analyses import analysis_handlers
@@ -45,6 +45,10 @@ ROUTES: list[tuple[str, type[DLCHandler]]] = [
 ACTIVITY_INTERVAL = 30.0
 #: How long the worker may take to stop with the server, in seconds.
 STOP_TIMEOUT = 5.0
+
+MISCONFIGURED = (
+    "An option of this server has a value that it cannot have. Its log says which: correct it, and restart the server."
+)
 
 
 def open_services(settings: Settings) -> Services:
@@ -119,6 +123,7 @@ class DLCApp(Settings, ExtensionApp):
     serverapp_class = APIServer
 
     services: Services | None = None
+    misconfigured: TraitError | None = None
     supervisor: WorkerSupervisor | None = None
     _watching: asyncio.Task[None] | None = None
 
@@ -137,9 +142,23 @@ class DLCApp(Settings, ExtensionApp):
 
     # -- opened ------------------------------------------------------------------------------------------------------
 
+    def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Read the options. Jupyter itself would go on without them all, in a data folder that nobody has named."""
+        try:
+            super()._link_jupyter_server_extension(serverapp)
+        except TraitError as error:
+            self.misconfigured = error
+            self._linked = True
+
     def initialize_settings(self) -> None:
         """Open the data folder. Where that fails, the server runs on and every route says why."""
         self.settings[ROUTES_KEY] = ROUTES
+        if self.misconfigured:
+            self.log.critical("dlc_jupyter cannot be used: %s", self.misconfigured)
+            if self.alone:
+                self.exit(1)
+            self.settings[PROBLEM] = MISCONFIGURED
+            return
         try:
             self.services = open_services(self.frozen())
         except (OSError, RuntimeError, SQLAlchemyError) as error:

@@ -151,6 +151,22 @@ async def test_where_the_data_folder_cannot_be_used_every_route_says_so(
     assert (await jp_fetch("api", "status")).code == 200  # Jupyter itself is as it was
 
 
+@pytest.mark.parametrize("dlc_options", [{"device": "abacus"}, {"max_attempts": 0}], indirect=True)
+async def test_an_option_that_cannot_be_is_no_reason_to_go_on_without_the_others(
+    capsys: pytest.CaptureFixture[str], api: Any, jp_fetch: Any, data_dir: Path
+) -> None:
+    """Jupyter would run the extension with its defaults, and the data folder in the current one."""
+    logged = capsys.readouterr().err
+    assert "dlc_jupyter cannot be used: " in logged
+    assert "abacus" in logged or "max_attempts" in logged
+    assert "Traceback" not in logged
+    answer = await api("file")
+    assert (answer.code, json.loads(answer.body)["reason"]) == (503, "not-available")
+    assert "An option of this server" in json.loads(answer.body)["message"]
+    assert not data_dir.exists()
+    assert (await jp_fetch("api", "status")).code == 200
+
+
 # -- in use or not -----------------------------------------------------------------------------------------------------
 
 
