@@ -15,12 +15,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from dlc_jupyter.commands.database import opened
 from dlc_jupyter.commands.options import CommandError, add_options, settings_of
 from dlc_jupyter.commands.terminal import size, table
 from dlc_jupyter.jobs.cleanup import CleanUp
 from dlc_jupyter.jobs.records import Records
-from dlc_jupyter.storage.database import Database, database_url
-from dlc_jupyter.storage.disk import is_network
 from dlc_jupyter.storage.files import FileStore
 from dlc_jupyter.storage.retention import Removal
 
@@ -37,16 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     if not settings.root.is_dir():
         raise CommandError(f"There is no data folder {settings.root}. Name it with --data-dir.")
-    database = Database(database_url(settings.root, settings.database_url), shared_memory=not is_network(settings.root))
-    try:
+    with opened(settings) as database:
         files = FileStore(settings, database)
         clean_up = CleanUp(settings, files, Records(database))
         now = time.time()
         removals = clean_up.plan(now) if arguments.dry_run else list(clean_up.run(now))
         freed = sum(removal.size for removal in removals)
         lacking = max(0, files.lacking_bytes() - (freed if arguments.dry_run else 0))
-    finally:
-        database.close()
     if arguments.json:
         print(json.dumps({"dry_run": arguments.dry_run, "removed": [_as_json(each) for each in removals]}, indent=2))
     else:

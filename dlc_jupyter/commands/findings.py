@@ -16,11 +16,16 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
+import sqlalchemy as sa
+
 from dlc_jupyter._version import __version__
 from dlc_jupyter.commands import engine_probe
+from dlc_jupyter.commands.database import opened
+from dlc_jupyter.commands.options import CommandError
 from dlc_jupyter.commands.terminal import duration, size
 from dlc_jupyter.pose.models import Model, Models
 from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.database import workers
 
 State = Literal["ok", "warning", "missing"]
 
@@ -276,7 +281,10 @@ def data_folder(settings: Settings) -> Iterable[Finding]:
 
 def worker(settings: Settings, now: float | None = None) -> Finding:
     """Look at whether a worker of this data folder has been heard of lately."""
-    seen = _last_heard(settings)
+    try:
+        seen = _last_heard(settings)
+    except CommandError as error:
+        return missing("Database", str(error).rstrip("."), "Mend it, or set data_dir (or database_url) to another one.")
     age = None if seen is None else (time.time() if now is None else now) - seen
     if age is not None and age < settings.lease_seconds:
         return ok("Worker", f"running, heard of {duration(max(age, 0))} ago")
@@ -290,19 +298,11 @@ def worker(settings: Settings, now: float | None = None) -> Finding:
 
 
 def _last_heard(settings: Settings) -> float | None:
-    from dlc_jupyter.storage.database import Database, database_url, workers
-
     if not settings.database_url and not (settings.root / "dlc.db").exists():
         return None
-    import sqlalchemy as sa
-
-    database = Database(database_url(settings.root, settings.database_url))
-    try:
-        with database.read() as connection:
-            seen: float | None = connection.scalar(sa.select(sa.func.max(workers.c.seen)))
-            return seen
-    finally:
-        database.close()
+    with opened(settings) as database, database.read() as connection:
+        seen: float | None = connection.scalar(sa.select(sa.func.max(workers.c.seen)))
+        return seen
 
 
 # -- models ----------------------------------------------------------------------------------------------------------

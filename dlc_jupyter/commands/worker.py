@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 
+from dlc_jupyter.commands.database import opened
 from dlc_jupyter.commands.options import add_options, settings_of
 
 
@@ -24,6 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
     from dlc_jupyter.jobs.worker import run_worker
 
     settings = settings_of(arguments)
+    with opened(settings):
+        pass  # it can be used
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
