@@ -114,6 +114,12 @@ class Settings(Configurable):
     def _engine_python_default(self) -> str:
         return sys.executable
 
+    @validate("data_dir")
+    def _valid_data_dir(self, proposal: Any) -> str:
+        if not str(proposal["value"]).strip():
+            raise TraitError("data_dir must name a folder; leave it out for the default one")
+        return str(proposal["value"])
+
     @validate("device")
     def _valid_device(self, proposal: Any) -> str:
         device = str(proposal["value"])

@@ -132,6 +132,7 @@ def test_a_device_that_is_none_is_refused_naming_those_there_are(device: str) ->
         ("models", {"mouse": 3}),
         ("start_worker", "perhaps"),
         ("data_dir", None),
+        ("data_dir", " "),
     ],
 )
 def test_a_value_that_an_option_cannot_have_is_refused(option: str, value: Any) -> None:
