@@ -51,6 +51,7 @@ class Services:
     def close(self) -> None:
         """Close what was opened. What still runs in the pool is not waited for."""
         self.pool.shutdown(wait=False, cancel_futures=True)
+        self.files.close()
         self.board.close()
         self.doorbell.close()
         self.database.close()
@@ -110,7 +111,7 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
     def _json_object(self) -> dict[str, Any]:
         try:
             values = json.loads(self.request.body, parse_constant=_no_constant)
-        except ValueError:
+        except (ValueError, RecursionError):  # RecursionError: thousands of brackets
             raise BadRequest("The body is not valid JSON.", reason="bad-json") from None
         if not isinstance(values, dict):
             raise BadRequest("The body must be a JSON object.", reason="bad-json")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from jupyter_server.auth.decorator import authorized
@@ -22,8 +21,11 @@ from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
 from dlc_jupyter.handlers.schemas import page_of, ref
 from dlc_jupyter.handlers.streaming import Pipeline, StreamingHandler
 from dlc_jupyter.storage.beneath import open_beneath
-from dlc_jupyter.storage.files import Incoming, StoredFile
+from dlc_jupyter.storage.catalogue import StoredFile
+from dlc_jupyter.storage.files import Incoming
 from dlc_jupyter.storage.retention import make_room
+
+R = TypeVar("R")
 
 RESOURCE = "dlc.file"
 
@@ -73,7 +75,7 @@ class FilesHandler(StreamingHandler):
     @operation(
         answers={200: Answer("The file, as it is stored now.", ref("File"))},
         refuses={
-            400: "No field `file`, no file name, no bytes, a second file, or a broken form; or `path` is no path of a file.",
+            400: "No field `file`, no file name, no bytes, a second file, a broken form, or no path of a file.",
             404: "There is no file at `path` under the server's root directory.",
             409: "The file at `path` changed while it was read.",
             413: "It is larger than the server takes.",
@@ -116,20 +118,25 @@ class FilesHandler(StreamingHandler):
     async def begin(self) -> None:
         """Refuse what cannot be taken before a byte of it is read."""
         self._body = bytearray()
-        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind != "multipart/form-data":
+        if self._content_type != "multipart/form-data":
             return
         self._form = FormReader(self.request.headers["Content-Type"])
-        self._incoming = await self.call(self._open, max(0, self.length - FORM_OVERHEAD))
+        expected = max(0, self.length - FORM_OVERHEAD)
+        self._incoming = await self.call(self._with_room, expected, lambda: self.services.files.receive(expected))
         self._pipeline = Pipeline(self._incoming)
 
-    def _open(self, expected: int) -> Incoming:
+    @property
+    def _content_type(self) -> str:
+        return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def _with_room(self, size: int, function: Callable[[], R]) -> R:
+        """Do what needs `size` bytes of room, and once more where removing unused files has made it."""
         try:
-            return self.services.files.receive(expected)
+            return function()
         except NoSpace:
-            if not make_room(self.services.files, expected):
+            if not make_room(self.services.files, size):
                 raise
-            return self.services.files.receive(expected)
+            return function()
 
     async def receive(self, chunk: bytes) -> None:
         """Take the file out of the form, or gather a small body."""
@@ -175,7 +182,7 @@ class FilesHandler(StreamingHandler):
 
     def _parameters(self) -> dict[str, Any]:
         self.request.body = bytes(self._body)
-        if self.request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+        if self._content_type == "application/x-www-form-urlencoded":
             return dict(parse_qs(self._body.decode(errors="replace"), keep_blank_values=True))
         return self.form()
 
@@ -187,7 +194,8 @@ class FilesHandler(StreamingHandler):
 
         def register() -> StoredFile:
             with open_beneath(root, path, hidden=hidden, forbidden=files.root) as (found, descriptor):
-                return files.register(found, found.name, descriptor=descriptor)
+                size = os.fstat(descriptor).st_size
+                return self._with_room(size, lambda: files.register(found, found.name, descriptor=descriptor))
 
         return await asyncio.get_running_loop().run_in_executor(REGISTRARS, register)
 
@@ -217,7 +225,7 @@ class FileHandler(DLCHandler):
         },
         refuses={
             404: "There is no such file, or its bytes are lost.",
-            409: "More than one file begins so: `matches` names them. Or it is a file of the server's that has changed.",
+            409: "More than one file begins so: `matches` names them. Or it is a registered file that has changed.",
             416: "The range lies outside the file.",
         },
         takes=[
@@ -230,7 +238,7 @@ class FileHandler(DLCHandler):
     @authorized
     async def get(self, file_id: str) -> None:
         """Fetch a file, or a range of it."""
-        file, descriptor = await self.call(self._open, file_id)
+        file, descriptor = await self.call(self.services.files.open, file_id)
         try:
             self._describe(file, whole_id=file_id == file.file_id)
             if self.check_etag_header():
@@ -255,13 +263,13 @@ class FileHandler(DLCHandler):
     @authorized
     async def head(self, file_id: str) -> None:
         """Ask what a file is, without its bytes."""
-        file, descriptor = await self.call(self._open, file_id)
+        file, descriptor = await self.call(self.services.files.open, file_id)
         os.close(descriptor)
         self._describe(file, whole_id=file_id == file.file_id)
         if self.check_etag_header():
             self.set_status(304)
-        else:
-            self._range(file)
+        else:  # a Range counts for GET only (RFC 9110, section 14.2)
+            self.set_header("Content-Length", file.size)
         web.RequestHandler.finish(self)
 
     @operation(
@@ -278,10 +286,6 @@ class FileHandler(DLCHandler):
         files = self.services.files
         await self.call(lambda: files.delete(files.find(file_id).file_id))
         self.no_content(204)
-
-    def _open(self, prefix: str) -> tuple[StoredFile, int]:
-        file = self.services.files.find(prefix)
-        return file, os.open(self.services.files.path(file.file_id), os.O_RDONLY | os.O_CLOEXEC)
 
     def compute_etag(self) -> str | None:
         """Return the file's, which needs no computing."""

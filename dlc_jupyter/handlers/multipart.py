@@ -25,6 +25,10 @@ _EXTENDED = re.compile(rb"""(?:^|;)\s*filename\*\s*=\s*([A-Za-z0-9-]+)'[^']*'([^
 
 #: How browsers and newer curls write these in a quoted name (HTML standard, "multipart/form-data encoding algorithm").
 _ESCAPED = {"%22": '"', "%0d": "\r", "%0a": "\n"}
+_ESCAPES = re.compile("|".join(_ESCAPED), re.IGNORECASE)
+
+#: Most bytes of a header of a part: a long name takes several bytes for each letter, and may come in two forms.
+MOST_HEADER_BYTES = 1 << 14
 
 
 class FormReader:
@@ -75,6 +79,7 @@ class FormReader:
                     "on_part_end": self._part_ends,
                     "on_end": self._ends,
                 },
+                max_header_size=MOST_HEADER_BYTES,
             )
         except FormParserError:
             raise broken() from None
@@ -126,9 +131,7 @@ class FormReader:
         if name == FILE:
             self._file_begins(filename)
         elif filename:
-            raise BadRequest(
-                f"Send the file in the field 'file', not in {name[:80]!r}.", reason="no-file-field"
-            )
+            raise BadRequest(f"Send the file in the field 'file', not in {name[:80]!r}.", reason="no-file-field")
         else:
             self._field = (name, bytearray())
             self._take = self._field_content
@@ -185,9 +188,8 @@ def _filename(disposition: bytes, options: dict[bytes, bytes]) -> str | None:
     if extended:
         try:
             return unquote_to_bytes(extended[2]).decode(extended[1].decode())
-        except (LookupError, UnicodeDecodeError):
-            pass  # the plain name stands beside it
+        except (LookupError, UnicodeError):
+            pass  # no such encoding, or not in it: the plain name stands beside it
     if b"filename" not in options:
         return None
-    escapes = re.compile("|".join(_ESCAPED), re.IGNORECASE)
-    return escapes.sub(lambda found: _ESCAPED[found[0].lower()], _text(options[b"filename"]))
+    return _ESCAPES.sub(lambda found: _ESCAPED[found[0].lower()], _text(options[b"filename"]))

@@ -1,4 +1,4 @@
-"""Requests whose bodies are too large to be held: read in large pieces, hashed and written in threads, refused early."""
+"""Requests whose bodies are too large to be held: read in large pieces, written in threads, refused early."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ PIECE = 1 << 20
 #: How long a client that was refused may go on sending before the connection is closed, in seconds. Closing it at once
 #: would reset it, and the client would never read why.
 LINGER = 5.0
+
+#: A client from which nothing comes for this long, in seconds, is taken for gone: a computer that sleeps, or whose
+#: network is lost, never says good-bye.
+SILENCE = 300.0
 
 
 class Pipeline:
@@ -59,6 +63,8 @@ class Pipeline:
         """Wait for all pieces, then return what `function` does, in the thread that wrote them."""
         while self._pending:
             await self._pending.popleft()
+        if self._closed:
+            raise web.Finish  # the client is gone: there is nobody to answer
         return await asyncio.get_running_loop().run_in_executor(self._writer, function)
 
     def close(self) -> None:
@@ -82,12 +88,13 @@ def _look_at(future: asyncio.Future[Any] | Future[Any]) -> None:
 class StreamingHandler(DLCHandler):
     """Base of handlers that take a large body with POST. Mark subclasses with `tornado.web.stream_request_body`.
 
-    `begin` is called when the client is known and before any byte of the body is read, `receive` for each piece, and then
-    the verb's method. Whatever `begin` or `receive` raises is answered at once, while the client may still be sending.
+    `begin` is called when the client is known and before any byte of the body is read, `receive` for each piece, and
+    then the verb's method. Whatever `begin` or `receive` raises is answered at once, while the client may still be
+    sending.
     """
 
     _refused = False  # an error was met; the rest of the body is thrown away
-    _received = False  # all of the body has come
+    _sending = False  # the client is sending a body, and would not notice an answer before a broken connection
     _answered = False  # the answer is sent, though the body is still coming
     _hanging_up: asyncio.TimerHandle | None = None
 
@@ -108,9 +115,11 @@ class StreamingHandler(DLCHandler):
 
     # -- tornado's way through a request -----------------------------------------------------------------------------
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         """Authenticate and `begin`."""
         self._transforms = []  # an answer that is sent before the end of the request must not be compressed
+        has_body = self.length > 0 or "Transfer-Encoding" in self.request.headers
+        self._sending = has_body and "Expect" not in self.request.headers  # who expects waits until it is asked to send
         connection: Any = self.request.connection
         connection.set_max_body_size(sys.maxsize)  # `Settings.max_upload_bytes` counts, and its refusal is readable
         try:
@@ -118,6 +127,9 @@ class StreamingHandler(DLCHandler):
             if self.request.method == "POST":
                 self._read_large_pieces(connection)
                 await self.begin()
+                self._await_more()
+            elif str(self.request.method).lower() not in (*self.verbs(), "options"):
+                raise web.HTTPError(405)  # before gigabytes have come with the wrong verb
         except Exception as error:
             self._refuse(error)
 
@@ -132,15 +144,19 @@ class StreamingHandler(DLCHandler):
         """Hand on what came, as long as all is well."""
         if self._refused or self.request.method != "POST":
             return
+        self._sending = True
+        self._stop_waiting()
         try:
             await self.receive(chunk)
+            self._await_more()
         except Exception as error:
             self._refuse(error)
 
     def received(self) -> bool:
         """Note that the whole body has come. True: it was refused, and nothing is left to do for the verb's method."""
-        self._received = True
-        if self._answered and not self._finished:
+        self._sending = False
+        self._stop_waiting()
+        if self._answered:
             self._hang_up()
         return self._refused
 
@@ -148,22 +164,34 @@ class StreamingHandler(DLCHandler):
         """Leave nothing behind when the client goes."""
         super().on_connection_close()
         self._refused = True
+        self._stop_waiting()
         self.abandon()
 
     def on_finish(self) -> None:
         """Leave the connection as it was, for the next request."""
+        self._stop_waiting()
         self.abandon()
-        if self._hanging_up:
-            self._hanging_up.cancel()
         if hasattr(self, "_stream"):
             self._stream.read_chunk_size = self._usual_chunk_size
         super().on_finish()
 
+    # -- waiting for the client --------------------------------------------------------------------------------------
+
+    def _await_more(self) -> None:
+        self._hanging_up = asyncio.get_running_loop().call_later(SILENCE, self._stream.close)
+
+    def _stop_waiting(self) -> None:
+        if self._hanging_up:
+            self._hanging_up.cancel()
+
+    def _hang_up(self) -> None:
+        if not self._finished:
+            web.RequestHandler.finish(self)
+
     # -- refusing ----------------------------------------------------------------------------------------------------
 
     def _refuse(self, error: Exception) -> None:
-        began = self._refused = True
-        del began
+        self._refused = True
         self.abandon()
         self.log_exception(type(error), error, error.__traceback__)
         status = error.status if isinstance(error, Refusal) else getattr(error, "status_code", 500)
@@ -171,7 +199,7 @@ class StreamingHandler(DLCHandler):
 
     def finish(self, chunk: Any = None, **kwargs: Any) -> Any:
         """Finish; after a refusal while the body is still coming, answer and let the client go on for a while."""
-        if not self._refused or self._received or self._finished or not self._is_sending():
+        if not (self._refused and self._sending):
             return super().finish(chunk, **kwargs)
         if self._answered:
             return None
@@ -183,11 +211,3 @@ class StreamingHandler(DLCHandler):
         self.set_header("Connection", "close")
         self._hanging_up = asyncio.get_running_loop().call_later(LINGER, self._hang_up)
         return self.flush()
-
-    def _is_sending(self) -> bool:
-        """Whether the client is sending a body, or will: with ``Expect`` it waits until it is asked to."""
-        return self.request.method == "POST" and "Expect" not in self.request.headers
-
-    def _hang_up(self) -> None:
-        if not self._finished:
-            web.RequestHandler.finish(self)

@@ -7,12 +7,16 @@ Times are seconds since 1970 in UTC, as floating point numbers; JSON is stored a
 from __future__ import annotations
 
 import contextlib
+import importlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text
+
+from dlc_jupyter.storage.disk import disk_full
 
 SCHEMA_VERSION = 1
 
@@ -113,9 +117,20 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """A transaction: all of it happens, or nothing does."""
-        with self.engine.begin() as connection:
-            yield connection
+        """A transaction: all of it happens, or nothing does.
+
+        Raises
+        ------
+        NoSpace
+            The disk is full.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise disk_full() from error
+            raise
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -125,9 +140,8 @@ class Database:
 
     def insert_if_new(self, table: Table, values: dict[str, Any]) -> Any:
         """Return an INSERT that does nothing where the row is there already."""
-        dialect = self.engine.dialect.name
-        module = __import__(f"sqlalchemy.dialects.{dialect}", fromlist=["insert"])
-        return module.insert(table).values(**values).on_conflict_do_nothing()
+        dialect = importlib.import_module(f"sqlalchemy.dialects.{self.engine.dialect.name}")
+        return dialect.insert(table).values(**values).on_conflict_do_nothing()
 
     def close(self) -> None:
         """Close every connection."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from dlc_jupyter.errors import NoSpace
 
 #: Where a lock or SQLite's shared memory cannot be trusted between machines.
 NETWORK = frozenset(
@@ -16,6 +20,9 @@ NETWORK = frozenset(
 
 MOUNTS = Path("/proc/self/mountinfo")
 
+#: A space in the path of a mount point is written ``\\040``, and so are a tab, a line break and the backslash itself.
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
 #: ``ioctl`` request of Linux: share the blocks of another file (see ``man ioctl_ficlone``).
 FICLONE = 0x40049409
 
@@ -23,14 +30,14 @@ FICLONE = 0x40049409
 def filesystem_type(path: Path) -> str:
     """Return the kind of file system on which `path` lies or will lie, such as ``ext4``; empty where unknown."""
     try:
-        lines = MOUNTS.read_text().splitlines()
+        lines = MOUNTS.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return ""
     wanted = _existing(path)
     best, kind = Path(), ""
     for line in lines:
         before, _, after = line.partition(" - ")
-        point = Path(before.split()[4].encode().decode("unicode_escape"))  # a space is written \040
+        point = Path(_OCTAL.sub(lambda code: chr(int(code[1], 8)), before.split()[4]))
         if wanted.is_relative_to(point) and len(point.parts) >= len(best.parts):
             best, kind = point, after.split()[0]
     return kind.removeprefix("fuse.")
@@ -44,6 +51,26 @@ def is_network(path: Path) -> bool:
 def free_bytes(path: Path) -> int:
     """Return the number of bytes that may still be written where `path` lies or will lie."""
     return shutil.disk_usage(_existing(path)).free
+
+
+def disk_full() -> NoSpace:
+    """Return the refusal for a disk without room."""
+    return NoSpace(
+        "There is not enough room on the server's disk. Delete files that are no longer needed, or ask whoever runs "
+        "the server for more.",
+        reason="disk-full",
+    )
+
+
+@contextlib.contextmanager
+def full_disk_refused() -> Iterator[None]:
+    """Turn the system's word that there is no room into the refusal that users read."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise disk_full() from None
+        raise
 
 
 def _existing(path: Path) -> Path:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from dlc_jupyter.errors import NoSpace
+from dlc_jupyter.storage.disk import full_disk_refused
 
 Piece: TypeAlias = bytes | memoryview
 
+#: How much of a file is read at a time.
+PIECE = 1 << 20
+
 #: Between two looks at the room that is left on the disk.
 CHECK_EVERY = 16 << 20
-
-
-def disk_full() -> NoSpace:
-    """Return the refusal for a disk without room."""
-    return NoSpace(
-        "There is not enough room on the server's disk. Delete files that are no longer needed, or ask whoever runs "
-        "the server for more.",
-        reason="disk-full",
-    )
 
 
 class PartFile:
@@ -48,7 +41,8 @@ class PartFile:
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._check = check
         self._checked = 0
-        self.path, self.descriptor = _create_locked(folder)
+        with full_disk_refused():
+            self.path, self.descriptor = _create_locked(folder)
 
     def append(self, piece: Piece) -> None:
         """Add `piece` to the file."""
@@ -71,34 +65,28 @@ class PartFile:
         """
         rest = memoryview(piece)
         self.size += len(rest)
-        if self.size - self._checked >= CHECK_EVERY:
-            self._checked = self.size
-            self._check(self.size)
-        try:
+        self._check_now_and_then(self.size)
+        with full_disk_refused():
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise disk_full() from None
-            raise
 
     def rehash(self) -> None:
         """Take size and digest from the file itself, whose bytes came by another way than `append`."""
-        self.size = os.fstat(self.descriptor).st_size
-        offset = 0
-        while piece := os.pread(self.descriptor, 1 << 20, offset):
-            offset += len(piece)
+        for piece in pieces(self.descriptor):
+            self.size += len(piece)
+            self._check_now_and_then(self.size)
             self._sha1.update(piece)
+
+    def _check_now_and_then(self, size: int) -> None:
+        if size - self._checked >= CHECK_EVERY:
+            self._checked = size
+            self._check(size)
 
     def seal(self) -> str:
         """Bring the bytes safely to the disk, and return their SHA-1 in hexadecimal."""
         self._check(self.size)
-        try:
+        with full_disk_refused():  # some file systems find out only now
             os.fsync(self.descriptor)
-        except OSError as error:  # some file systems find out only now
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise disk_full() from None
-            raise
         return self._sha1.hexdigest()
 
     def close(self) -> None:
@@ -112,6 +100,14 @@ class PartFile:
         if self.descriptor >= 0:
             self.path.unlink(missing_ok=True)
             self.close()
+
+
+def pieces(descriptor: int) -> Iterator[bytes]:
+    """Yield the bytes of an open file, from its beginning, a piece at a time."""
+    offset = 0
+    while piece := os.pread(descriptor, PIECE, offset):
+        offset += len(piece)
+        yield piece
 
 
 def _create_locked(folder: Path) -> tuple[Path, int]:

@@ -1,0 +1,178 @@
+"""The rows of the stored files, and the names under which each of them came in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from dlc_jupyter.errors import Ambiguous, NotFound
+from dlc_jupyter.storage.database import BROUGHT, Database, analyses, analysis_files, file_names, files
+from dlc_jupyter.storage.names import content_type
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One row: `filename` is the name it came under last, `names` are all of them, newest first.
+
+    Times are seconds since 1970 (UTC), sizes are bytes.
+    """
+
+    file_id: str
+    filename: str
+    names: tuple[str, ...]
+    content_type: str
+    size: int
+    created: float
+    used: float
+    origin: str
+    linked_mtime_ns: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the file as `GET /file` lists it."""
+        return {
+            "file_id": self.file_id,
+            "filename": self.filename,
+            "names": list(self.names),
+            "content_type": self.content_type,
+            "size": self.size,
+            "created": datetime.fromtimestamp(self.created, UTC).isoformat(timespec="milliseconds"),
+            "origin": self.origin,
+        }
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """What is known of a file that is about to get its place."""
+
+    file_id: str
+    size: int
+    filename: str
+    content_type: str | None
+    origin: str
+
+
+class Catalogue:
+    """The rows of the stored files; `dlc_jupyter.storage.files.FileStore` adds the bytes.
+
+    Parameters
+    ----------
+    database : Database
+        Shared with the analyses, so that a file and what needs it are seen in one transaction.
+    clock : callable, optional
+        Returns the time: seconds since 1970 (UTC).
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self.database = database
+        self.clock = clock
+
+    def find(self, prefix: str) -> StoredFile:
+        """Return the file whose id begins with `prefix`.
+
+        Raises
+        ------
+        NotFound
+            None does, or `prefix` is no hexadecimal text.
+        Ambiguous
+            More than one does; ``matches`` names up to ten.
+        """
+        prefix = prefix.lower()
+        unknown = NotFound(f"There is no file {prefix[:80]!r}.", reason="unknown-file")
+        if not prefix or len(prefix) > 40 or not set(prefix) <= set("0123456789abcdef"):
+            raise unknown
+        within = sa.and_(files.c.file_id >= prefix, files.c.file_id < prefix + "g")
+        found = self._select(sa.select(files).where(within).order_by(files.c.file_id).limit(10))
+        if not found:
+            raise unknown
+        if len(found) > 1:
+            raise Ambiguous(
+                f"More than one file begins with {prefix}: give more characters.",
+                matches=[each.file_id for each in found],
+            )
+        return found[0]
+
+    def page(self, limit: int = 1000, after: str | None = None) -> list[StoredFile]:
+        """Return up to `limit` files, newest first, beginning behind the file `after`.
+
+        Raises
+        ------
+        NotFound
+            There is no file `after`.
+        """
+        query = sa.select(files).order_by(files.c.seq.desc()).limit(limit)
+        if after:
+            last = sa.select(files.c.seq).where(files.c.file_id == self.find(after).file_id)
+            query = query.where(files.c.seq < last.scalar_subquery())
+        return self._select(query)
+
+    def _row(self, file_id: str) -> StoredFile | None:
+        return next(iter(self._select(sa.select(files).where(files.c.file_id == file_id))), None)
+
+    def _select(self, query: sa.Select[Any]) -> list[StoredFile]:
+        with self.database.read() as connection:
+            rows = [row._asdict() for row in connection.execute(query)]
+            names: dict[str, list[str]] = {row["file_id"]: [] for row in rows}
+            named = sa.select(file_names).where(file_names.c.file_id.in_(list(names)))
+            for file_id, name, _created in connection.execute(
+                named.order_by(file_names.c.created.desc(), file_names.c.name)
+            ):
+                names[file_id].append(name)
+        for row in rows:
+            del row["seq"]
+        return [StoredFile(**row, names=tuple(names[row["file_id"]])) for row in rows]
+
+    def _write_row(self, new: NewFile, name: str, linked: int | None) -> None:
+        """Write the row of new bytes; where there is one already, note that they came again, and under which name."""
+        now = self.clock()
+        latest = {
+            "filename": name,
+            "content_type": content_type(name, new.content_type),
+            "used": now,
+            "linked_mtime_ns": linked,
+        }
+        first = {"file_id": new.file_id, "size": new.size, "created": now, "origin": new.origin}
+        this = files.c.file_id == new.file_id
+        named = {"file_id": new.file_id, "name": name, "created": now}
+        with self.database.write() as connection:
+            if not connection.execute(self.database.insert_if_new(files, first | latest)).rowcount:
+                connection.execute(files.update().where(this).values(latest))
+                if new.origin in BROUGHT:  # what somebody brought is kept when the analysis that made it too goes
+                    connection.execute(
+                        files.update().where(this, files.c.origin.not_in(BROUGHT)).values(origin=new.origin)
+                    )
+            if not connection.execute(self.database.insert_if_new(file_names, named)).rowcount:
+                same = sa.and_(file_names.c.file_id == new.file_id, file_names.c.name == name)
+                connection.execute(file_names.update().where(same).values(created=now))
+
+    def _remove_row(self, file_id: str, allowed: Callable[[sa.Connection, sa.Row[Any]], None]) -> bool:
+        """Remove a row. False: there is none. `allowed` refuses by raising, in the same transaction."""
+        this = files.c.file_id == file_id
+        with self.database.write() as connection:
+            row = connection.execute(sa.select(files).where(this).with_for_update()).first()
+            if row is None:
+                return False
+            allowed(connection, row)
+            connection.execute(file_names.delete().where(file_names.c.file_id == file_id))
+            connection.execute(files.delete().where(this))
+        return True
+
+
+def active_users(connection: sa.Connection, file_id: str) -> list[str]:
+    """Return the ids of queued and running analyses that take the file, ten at most."""
+    query = (
+        sa.select(analyses.c.analysis_id)
+        .join(analysis_files, analysis_files.c.analysis_id == analyses.c.analysis_id)
+        .where(analysis_files.c.file_id == file_id, analyses.c.state.in_(("queued", "running")))
+    )
+    return list(connection.scalars(query.limit(10)))
+
+
+def is_output(connection: sa.Connection, file_id: str) -> bool:
+    """Whether an analysis that is listed has made the file."""
+    made = sa.and_(analysis_files.c.file_id == file_id, analysis_files.c.role == "output")
+    return connection.execute(sa.select(analysis_files.c.file_id).where(made).limit(1)).first() is not None
