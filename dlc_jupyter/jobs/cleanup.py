@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from dlc_jupyter.errors import Conflict, NotFound
-from dlc_jupyter.jobs.record import Record
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.jobs.scratch import log_folder, log_path, scratch_root
 from dlc_jupyter.settings import Settings
@@ -72,14 +71,15 @@ class CleanUp:
 
     def _analyses(self, now: float) -> Iterator[Removal]:
         days = self._settings.expire_analyses_days
-        for old in self._records.finished_before(now - days * DAY) if days else []:
-            why = f"ended {ago(now - (old.finished or now))} ago: analyses are kept for {days:g} days"
-            remove = partial(self._forget, old.analysis_id)
-            yield Removal("analysis", old.analysis_id, old.analysis, self._size_of_results(old), why, remove)
+        old = self._records.finished_before(now - days * DAY) if days else []
+        for analysis_id, name, finished in old:
+            why = f"ended {ago(now - finished)} ago: analyses are kept for {days:g} days"
+            remove = partial(self._forget, analysis_id)
+            yield Removal("analysis", analysis_id, name, self._size_of_results(analysis_id), why, remove)
 
-    def _size_of_results(self, record: Record) -> int:
+    def _size_of_results(self, analysis_id: str) -> int:
         """Return how many bytes only this analysis keeps."""
-        return sum(self._files.find(file_id).size for file_id in self._records.sole_outputs(record.analysis_id))
+        return sum(self._files.find(file_id).size for file_id in self._records.sole_outputs(analysis_id))
 
     def _forget(self, analysis_id: str) -> bool:
         with contextlib.suppress(Conflict, NotFound):

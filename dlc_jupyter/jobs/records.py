@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from dlc_jupyter.errors import Ambiguous, Conflict, NotFound
+from dlc_jupyter.jobs import rows
 from dlc_jupyter.jobs.record import ACTIVE, FINISHED, Record, Request, State, iso
-from dlc_jupyter.storage.database import BROUGHT, Database, analyses, analysis_files, files
+from dlc_jupyter.storage.database import Database, analyses, analysis_files, files
 
 __all__ = ["ACTIVE", "FINISHED", "Record", "Records", "Request", "State", "iso"]
 
-COLUMNS = [column for column in analyses.c if column.name != "lease_until"]
+#: Most ids in one statement: databases limit how many values it may have.
+AT_ONCE = 500
 
 
 class Records:
@@ -71,10 +73,10 @@ class Records:
                 if done:
                     values |= {"state": State.SUCCEEDED, "started": now, "finished": now, "result": done.result}
                 connection.execute(analyses.insert().values(**values))
-                _link(connection, analysis_id, "input", request.file_ids)
+                rows.link(connection, analysis_id, "input", request.file_ids)
                 if done:
-                    _link(connection, analysis_id, "output", _outputs(connection, done.analysis_id))
-                return self._one(connection, analyses.c.analysis_id == analysis_id)
+                    rows.link(connection, analysis_id, "output", rows.outputs(connection, done.analysis_id))
+                return rows.one(connection, analyses.c.analysis_id == analysis_id)
         except IntegrityError:  # two requests with one idempotency key at the same moment
             with self.database.read() as connection:
                 earlier = self._same_key(connection, request)
@@ -86,7 +88,7 @@ class Records:
         if not request.idempotency_key:
             return None
         try:
-            earlier = self._one(connection, analyses.c.idempotency_key == request.idempotency_key)
+            earlier = rows.one(connection, analyses.c.idempotency_key == request.idempotency_key)
         except NotFound:
             return None
         asked = (request.analysis, dict(request.parameters), tuple(request.file_ids))
@@ -113,12 +115,12 @@ class Records:
         for analysis_id in connection.scalars(
             sa.select(analyses.c.analysis_id).where(same).order_by(analyses.c.seq.desc()).limit(5)
         ).all():
-            outputs = _outputs(connection, analysis_id)
+            outputs = rows.outputs(connection, analysis_id)
             stored = connection.scalar(
                 sa.select(sa.func.count()).select_from(files).where(files.c.file_id.in_(set(outputs)))
             )
             if stored == len(set(outputs)):
-                return self._one(connection, analyses.c.analysis_id == analysis_id)
+                return rows.one(connection, analyses.c.analysis_id == analysis_id)
         return None
 
     def succeeded(self, request_key: str) -> Record | None:
@@ -151,7 +153,7 @@ class Records:
                 raise Ambiguous(
                     f"{len(matches)} analyses begin with {prefix}: give more characters.", matches=list(matches)
                 )
-            return self._one(connection, analyses.c.analysis_id == matches[0])
+            return rows.one(connection, analyses.c.analysis_id == matches[0])
 
     def page(self, limit: int = 100, after: str | None = None) -> list[Record]:
         """Return up to `limit` analyses, newest first, beginning behind the analysis `after`.
@@ -161,49 +163,53 @@ class Records:
         NotFound
             There is no analysis `after`.
         """
-        query = sa.select(*COLUMNS).order_by(analyses.c.seq.desc()).limit(limit)
+        query = sa.select(*rows.COLUMNS).order_by(analyses.c.seq.desc()).limit(limit)
         before = self.find(after).seq if after else None
         with self.database.read() as connection:
-            rows = connection.execute(query if before is None else query.where(analyses.c.seq < before)).all()
-            return self._complete(connection, rows)
+            found = connection.execute(query if before is None else query.where(analyses.c.seq < before)).all()
+            return rows.complete(connection, found)
 
     def count(self) -> dict[str, int]:
         """Return how many analyses are in each state that any is in."""
         with self.database.read() as connection:
-            rows = connection.execute(
+            found = connection.execute(
                 sa.select(analyses.c.state, sa.func.count().label("number")).group_by(analyses.c.state)
             )
-            return {row.state: row.number for row in rows}
+            return {row.state: row.number for row in found}
 
     def next_queued(self) -> Record | None:
         """Return the analysis that would be claimed next, without claiming it."""
-        query = sa.select(*COLUMNS).where(analyses.c.state == State.QUEUED).order_by(analyses.c.seq).limit(1)
+        query = sa.select(*rows.COLUMNS).where(analyses.c.state == State.QUEUED).order_by(analyses.c.seq).limit(1)
         with self.database.read() as connection:
-            return next(iter(self._complete(connection, connection.execute(query).all())), None)
+            return next(iter(rows.complete(connection, connection.execute(query).all())), None)
 
     def outputs(self, analysis_id: str) -> list[str]:
         """Return the ids of the files that an analysis made."""
         with self.database.read() as connection:
-            return _outputs(connection, analysis_id)
+            return rows.outputs(connection, analysis_id)
 
     def sole_outputs(self, analysis_id: str) -> list[str]:
         """Return the ids of the files that an analysis made and that go with it: nothing else uses them."""
         with self.database.read() as connection:
-            return _sole_outputs(connection, analysis_id)
+            return rows.sole_outputs(connection, analysis_id)
 
     def states(self, analysis_ids: Iterable[str]) -> dict[str, State]:
         """Return the states of those analyses that there are."""
+        wanted = sorted(analysis_ids)
+        states: dict[str, State] = {}
         query = sa.select(analyses.c.analysis_id, analyses.c.state)
         with self.database.read() as connection:
-            rows = connection.execute(query.where(analyses.c.analysis_id.in_(list(analysis_ids))))
-            return {analysis_id: State(state) for analysis_id, state in rows}
+            for start in range(0, len(wanted), AT_ONCE):
+                these = analyses.c.analysis_id.in_(wanted[start : start + AT_ONCE])
+                states |= {analysis_id: State(state) for analysis_id, state in connection.execute(query.where(these))}
+        return states
 
-    def finished_before(self, moment: float) -> list[Record]:
-        """Return the analyses that ended before a time (seconds since 1970), the oldest first."""
+    def finished_before(self, moment: float) -> list[tuple[str, str, float]]:
+        """Return the id, the name and the end of each analysis that ended before a time (in seconds since 1970)."""
         old = sa.and_(analyses.c.state.in_(FINISHED), analyses.c.finished < moment)
+        query = sa.select(analyses.c.analysis_id, analyses.c.analysis, analyses.c.finished).where(old)
         with self.database.read() as connection:
-            rows = connection.execute(sa.select(*COLUMNS).where(old).order_by(analyses.c.finished)).all()
-            return self._complete(connection, rows)
+            return [tuple(row) for row in connection.execute(query.order_by(analyses.c.finished))]
 
     # -- worked on ---------------------------------------------------------------------------------------------------
 
@@ -233,7 +239,7 @@ class Records:
         )
         with self.database.write() as connection:
             seq = connection.scalar(taken)
-            return None if seq is None else self._one(connection, analyses.c.seq == seq)
+            return None if seq is None else rows.one(connection, analyses.c.seq == seq)
 
     def heartbeat(
         self, analysis_id: str, worker: str, now: float, lease_seconds: float, progress: Mapping[str, Any] | None = None
@@ -271,7 +277,7 @@ class Records:
         with self.database.write() as connection:
             done = self._end(connection, analysis_id, worker, now, State.SUCCEEDED, result=dict(result))
             if done:
-                _link(connection, analysis_id, "output", outputs)
+                rows.link(connection, analysis_id, "output", outputs)
             return done
 
     def fail(self, analysis_id: str, worker: str, now: float, error: Mapping[str, Any]) -> bool:
@@ -323,7 +329,7 @@ class Records:
         else:
             lost.append(analyses.c.lease_until < now)
         with self.database.read() as connection:
-            found = self._complete(connection, connection.execute(sa.select(*COLUMNS).where(*lost)).all())
+            found = rows.complete(connection, connection.execute(sa.select(*rows.COLUMNS).where(*lost)).all())
         for record in found:
             self._retry((*lost, analyses.c.analysis_id == record.analysis_id), now, max_attempts, error)
         return found
@@ -380,7 +386,7 @@ class Records:
             asked = analyses.update().where(this, analyses.c.state == State.RUNNING).values(cancel_requested=True)
             if connection.execute(asked).rowcount:
                 return State.RUNNING
-            record = self._one(connection, this)
+            record = rows.one(connection, this)
             raise Conflict(f"This analysis has already {_verb(record.state)}.", reason="already-finished")
 
     def delete(self, analysis_id: str) -> list[str]:
@@ -397,39 +403,13 @@ class Records:
             It is queued or running.
         """
         with self.database.write() as connection:
-            outputs = _sole_outputs(connection, analysis_id)
+            outputs = rows.sole_outputs(connection, analysis_id)
             gone = analyses.delete().where(analyses.c.analysis_id == analysis_id, analyses.c.state.in_(FINISHED))
             if not connection.execute(gone).rowcount:
-                record = self._one(connection, analyses.c.analysis_id == analysis_id)
+                record = rows.one(connection, analyses.c.analysis_id == analysis_id)
                 raise Conflict(f"This analysis is {record.state}: cancel it first.", reason="analysis-active")
             connection.execute(analysis_files.delete().where(analysis_files.c.analysis_id == analysis_id))
             return outputs
-
-    # -- rows to records ---------------------------------------------------------------------------------------------
-
-    def _one(self, connection: sa.Connection, where: sa.ColumnElement[bool]) -> Record:
-        rows = connection.execute(sa.select(*COLUMNS).where(where)).all()
-        if not rows:
-            raise NotFound("There is no such analysis.", reason="unknown-analysis-id")
-        return self._complete(connection, rows)[0]
-
-    def _complete(self, connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[Record]:
-        """Make records of rows, with their input files and their places in the queue."""
-        inputs: dict[str, list[str]] = {row.analysis_id: [] for row in rows}
-        linked = sa.select(analysis_files.c.analysis_id, analysis_files.c.file_id).where(
-            analysis_files.c.role == "input", analysis_files.c.analysis_id.in_(list(inputs))
-        )
-        for analysis_id, file_id in connection.execute(linked.order_by(analysis_files.c.position)):
-            inputs[analysis_id].append(file_id)
-        places = _places(connection, [row.seq for row in rows if row.state == State.QUEUED])
-        return [
-            Record(
-                **{**row._asdict(), "state": State(row.state)},
-                file_ids=tuple(inputs[row.analysis_id]),
-                position=places.get(row.seq),
-            )
-            for row in rows
-        ]
 
 
 _ENDED: dict[str, Any] = {"worker": None, "lease_until": None, "process": None}
@@ -439,45 +419,6 @@ _BACK_IN_QUEUE: dict[str, Any] = {**_ENDED, "state": State.QUEUED, "started": No
 def _held(analysis_id: str, worker: str) -> tuple[Any, ...]:
     """The guard of every transition of a running analysis: it is still this worker's."""
     return (analyses.c.analysis_id == analysis_id, analyses.c.worker == worker, analyses.c.state == State.RUNNING)
-
-
-def _link(connection: sa.Connection, analysis_id: str, role: str, file_ids: Sequence[str]) -> None:
-    rows = [
-        {"analysis_id": analysis_id, "role": role, "position": position, "file_id": file_id}
-        for position, file_id in enumerate(file_ids)
-    ]
-    if rows:
-        connection.execute(analysis_files.insert(), rows)
-
-
-def _outputs(connection: sa.Connection, analysis_id: str) -> list[str]:
-    query = sa.select(analysis_files.c.file_id).where(
-        analysis_files.c.analysis_id == analysis_id, analysis_files.c.role == "output"
-    )
-    return list(connection.scalars(query.order_by(analysis_files.c.position)))
-
-
-def _sole_outputs(connection: sa.Connection, analysis_id: str) -> list[str]:
-    other = analysis_files.alias()
-    used = sa.exists().where(other.c.file_id == files.c.file_id, other.c.analysis_id != analysis_id)
-    outputs = set(_outputs(connection, analysis_id))
-    query = sa.select(files.c.file_id).where(files.c.file_id.in_(outputs), files.c.origin.not_in(BROUGHT), ~used)
-    return list(connection.scalars(query))
-
-
-def _places(connection: sa.Connection, seqs: Sequence[int]) -> dict[int, int]:
-    """Return the place in the queue, from 1, of each queued row. The rows are a page: few counts, not one each."""
-    if not seqs:
-        return {}
-    first = min(seqs)
-    queued = analyses.c.state == State.QUEUED
-    before = connection.scalar(sa.select(sa.func.count()).where(queued, analyses.c.seq < first)) or 0
-    within = connection.scalars(
-        sa.select(analyses.c.seq)
-        .where(queued, analyses.c.seq >= first, analyses.c.seq <= max(seqs))
-        .order_by(analyses.c.seq)
-    )
-    return {seq: before + place for place, seq in enumerate(within, start=1)}
 
 
 def _verb(state: State) -> str:
