@@ -94,7 +94,8 @@ class StreamingHandler(DLCHandler):
     """
 
     _refused = False  # an error was met; the rest of the body is thrown away
-    _sending = False  # the client is sending a body, and would not notice an answer before a broken connection
+    _unread = False  # there is a body, and not all of it has come
+    _asking = False  # the client waits to be asked for it (``Expect``)
     _answered = False  # the answer is sent, though the body is still coming
     _hanging_up: asyncio.TimerHandle | None = None
 
@@ -118,8 +119,8 @@ class StreamingHandler(DLCHandler):
     async def prepare(self) -> None:  # type: ignore[override]
         """Authenticate and `begin`."""
         self._transforms = []  # an answer that is sent before the end of the request must not be compressed
-        has_body = self.length > 0 or "Transfer-Encoding" in self.request.headers
-        self._sending = has_body and "Expect" not in self.request.headers  # who expects waits until it is asked to send
+        self._unread = self.length > 0 or "Transfer-Encoding" in self.request.headers
+        self._asking = "Expect" in self.request.headers
         connection: Any = self.request.connection
         connection.set_max_body_size(sys.maxsize)  # `Settings.max_upload_bytes` counts, and its refusal is readable
         try:
@@ -144,7 +145,7 @@ class StreamingHandler(DLCHandler):
         """Hand on what came, as long as all is well."""
         if self._refused or self.request.method != "POST":
             return
-        self._sending = True
+        self._asking = False
         self._stop_waiting()
         try:
             await self.receive(chunk)
@@ -154,7 +155,7 @@ class StreamingHandler(DLCHandler):
 
     def received(self) -> bool:
         """Note that the whole body has come. True: it was refused, and nothing is left to do for the verb's method."""
-        self._sending = False
+        self._unread = False
         self._stop_waiting()
         if self._answered:
             self._hang_up()
@@ -199,15 +200,17 @@ class StreamingHandler(DLCHandler):
 
     def finish(self, chunk: Any = None, **kwargs: Any) -> Any:
         """Finish; after a refusal while the body is still coming, answer and let the client go on for a while."""
-        if not (self._refused and self._sending):
+        if not (self._refused and self._unread):
             return super().finish(chunk, **kwargs)
         if self._answered:
             return None
+        self.set_header("Connection", "close")
+        if self._asking:
+            return super().finish(chunk, **kwargs)
         self._answered = True
         if chunk is not None:
             self.write(chunk)
         self.set_header("Content-Type", "application/json")
         self.set_header("Content-Length", sum(len(each) for each in self._write_buffer))
-        self.set_header("Connection", "close")
         self._hanging_up = asyncio.get_running_loop().call_later(LINGER, self._hang_up)
         return self.flush()

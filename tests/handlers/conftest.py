@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from tornado.httpclient import HTTPResponse
 from tornado.httputil import url_concat
 
 from dlc_jupyter.handlers.base import SERVICES, Services
+from tests.handlers.connections import FORM, Connection, multipart, until
 
 
 @pytest.fixture
@@ -80,18 +84,65 @@ def as_list(value: Any) -> list[Any]:
 
 
 @pytest.fixture
-def upload(api: Api) -> Callable[..., Awaitable[HTTPResponse]]:
-    """Send bytes as the multipart field ``file``: ``await upload(b"…", "mouse.mp4")``."""
+def send(api: Api) -> Callable[..., Awaitable[HTTPResponse]]:
+    """Send parts as one form: ``await send(('name="file"; filename="mouse.mp4"', b"…"))``."""
 
-    async def send(content: bytes, filename: str = "mouse.mp4", content_type: str = "video/mp4") -> HTTPResponse:
-        boundary = "----boundary-of-the-tests"
-        disposition = f'Content-Disposition: form-data; name="file"; filename="{filename}"'
-        head = f"--{boundary}\r\n{disposition}\r\nContent-Type: {content_type}\r\n\r\n"
-        return await api(
-            "file",
-            method="POST",
-            headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
-            body=head.encode() + content + f"\r\n--{boundary}--\r\n".encode(),
-        )
+    async def send(*parts: tuple[str, bytes], **options: Any) -> HTTPResponse:
+        return await api("file", method="POST", headers=FORM, body=multipart(*parts), **options)
 
     return send
+
+
+@pytest.fixture
+def upload(send: Any) -> Callable[..., Awaitable[HTTPResponse]]:
+    """Send bytes as the multipart field ``file``: ``await upload(b"…", "mouse.mp4")``."""
+
+    async def upload(content: bytes, filename: str = "mouse.mp4", content_type: str = "video/mp4") -> HTTPResponse:
+        answer: HTTPResponse = await send(
+            (f'name="file"; filename="{filename}"\r\nContent-Type: {content_type}', content)
+        )
+        return answer
+
+    return upload
+
+
+@pytest.fixture
+def connect(http_server: Any, jp_http_port: int, jp_auth_header: Any) -> Callable[..., Awaitable[Connection]]:
+    """Open a raw connection to the server; one with a small `buffer` lets little be under way."""
+
+    async def connect(buffer: int | None = None) -> Connection:
+        opened = socket.socket()
+        opened.setblocking(False)
+        if buffer:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        await asyncio.get_running_loop().sock_connect(opened, ("127.0.0.1", jp_http_port))
+        reader, writer = await asyncio.open_connection(sock=opened)
+        return Connection(reader, writer, jp_auth_header["Authorization"])
+
+    return connect
+
+
+@pytest.fixture
+def bytes_in_store(services: Services) -> Callable[[], dict[str, int]]:
+    """Return every file that takes room in the store: its path in the data folder, and its size."""
+
+    def bytes_in_store() -> dict[str, int]:
+        store = services.files
+        found = {}
+        for path in [*store.content.glob("*/*"), *store.incoming.iterdir()]:
+            with contextlib.suppress(FileNotFoundError):  # just removed
+                found[str(path.relative_to(store.root))] = path.stat().st_size
+        return found
+
+    return bytes_in_store
+
+
+@pytest.fixture
+def store_is_empty(services: Services, bytes_in_store: Any) -> Callable[[], Awaitable[None]]:
+    """Assert that the store holds nothing at all; part files may take a moment to go."""
+
+    async def store_is_empty() -> None:
+        assert services.files.page() == []
+        await until(lambda: not bytes_in_store())
+
+    return store_is_empty
