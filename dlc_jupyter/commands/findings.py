@@ -16,16 +16,14 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
-import sqlalchemy as sa
-
 from dlc_jupyter._version import __version__
 from dlc_jupyter.commands import engine_probe
 from dlc_jupyter.commands.database import opened
 from dlc_jupyter.commands.options import CommandError
 from dlc_jupyter.commands.terminal import duration, size
+from dlc_jupyter.jobs.roster import Roster
 from dlc_jupyter.pose.models import Model, Models
 from dlc_jupyter.settings import Settings
-from dlc_jupyter.storage.database import workers
 
 State = Literal["ok", "warning", "missing"]
 
@@ -300,9 +298,9 @@ def worker(settings: Settings, now: float | None = None) -> Finding:
 def _last_heard(settings: Settings) -> float | None:
     if not settings.database_url and not (settings.root / "dlc.db").exists():
         return None
-    with opened(settings) as database, database.read() as connection:
-        seen: float | None = connection.scalar(sa.select(sa.func.max(workers.c.seen)))
-        return seen
+    with opened(settings) as database:
+        latest = Roster(database).latest()
+    return latest[1] if latest else None
 
 
 # -- models ----------------------------------------------------------------------------------------------------------

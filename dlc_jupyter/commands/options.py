@@ -78,7 +78,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         return read_settings(config)
     except ConfigFileError as error:
         raise CommandError(str(error)) from error
-    except TraitError as error:
+    except (TraitError, ValueError) as error:
         raise CommandError(f"An option has a value that it cannot have: {_plain(error)}") from error
 
 
@@ -102,6 +102,6 @@ def _near(name: str) -> str:
     return "" if name in options else next(iter(difflib.get_close_matches(name, options, n=1)), "")
 
 
-def _plain(error: TraitError) -> str:
+def _plain(error: Exception) -> str:
     """Return traitlets' message without its words for programmers."""
     return re.sub(r"(?:the )?'(\w+)' trait of an? \w+ instance", r"\1", str(error), flags=re.IGNORECASE)

@@ -61,7 +61,7 @@ class OwnServer:
         Raises
         ------
         ServerFailed
-            It ended, or did not answer in time.
+            It ended, cannot work, or did not answer in time.
         """
         self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The token goes by the environment: arguments can be read by every user of the machine.
@@ -84,6 +84,9 @@ class OwnServer:
             )
         try:
             self._wait()
+        except Refusal as refusal:  # it answers, but cannot work
+            self.stop()
+            raise ServerFailed(f"{refusal.message}\nThe server's log ends so:\n{self.log_tail()}") from refusal
         except BaseException:
             self.stop()
             raise
@@ -123,7 +126,7 @@ class OwnServer:
                 raise ServerFailed(
                     f"The server ended at once, with status {status}. Its log ends so:\n{self.log_tail()}"
                 )
-            with contextlib.suppress(OSError, ValueError, Refusal):
+            with contextlib.suppress(OSError, ValueError):
                 self.url = str(json.loads(about.read_text())["url"])
                 self.client.server()
                 return

@@ -9,7 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+#: Columns of a progress bar, and of what may stand beside it. A narrow terminal gets a shorter bar.
 BAR = 24
+BESIDE_BAR = 60
 
 
 def can_show(text: str, stream: TextIO | None = None) -> bool:
@@ -107,7 +109,7 @@ class ProgressBar:
         """End the line."""
         text = message or f"done in {duration(time.monotonic() - self.started)}"
         if self.live:
-            self._draw(f"{self.label}  {self.filled * BAR}  {text}")
+            self._draw(1.0, text)
             self.stream.write("\n")
         else:
             self.stream.write(f"{self.label.rstrip()}: {text}\n")
@@ -122,15 +124,17 @@ class ProgressBar:
     def _write(self, text: str, share: float) -> None:
         now = time.monotonic()
         if self.live:
-            full = round(BAR * min(share, 1.0))
-            self._draw(f"{self.label}  {self.filled * full}{self.empty * (BAR - full)}  {text}")
+            self._draw(share, text)
         elif text != self.last and now - self.printed >= self.every:
             self.printed = now
             self.stream.write(f"{self.label.rstrip()}: {text}\n")
             self.stream.flush()
         self.last = text
 
-    def _draw(self, line: str) -> None:
-        width = shutil.get_terminal_size().columns
-        self.stream.write("\r\x1b[K" + line[: max(width - 1, 20)])
+    def _draw(self, share: float, text: str) -> None:
+        columns = shutil.get_terminal_size().columns
+        length = min(BAR, max(columns - BESIDE_BAR, 0))
+        full = round(length * min(share, 1.0))
+        line = f"{self.label}  {self.filled * full}{self.empty * (length - full)}  {text}"
+        self.stream.write("\r\x1b[K" + line[: columns - 1])
         self.stream.flush()

@@ -16,7 +16,6 @@ from dlc_jupyter.commands.options import add_options, settings_of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
-    parser.add_argument("--verbose", "-v", action="store_true", help="say more of what happens")
     add_options(parser)
 
 
@@ -27,9 +26,5 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     with opened(settings):
         pass  # it can be used
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     return run_worker(settings)
