@@ -58,7 +58,8 @@ def test_the_poses_are_those_of_deeplabcut_value_for_value(run, clip, direct, op
 def test_the_result_says_what_was_analysed_and_with_what(run, clip, deeplabcut):
     ran = run("video", clip)
     files = {key: value for key, value in ran.result.items() if key.endswith("_file")}
-    scorer = "DLC_Resnet50_mouseNov24shuffle1_snapshot_" + ran.result["scorer"].rsplit("_", 1)[1]
+    date = yaml.safe_load(demo.MODEL.read_text())["date"]
+    scorer = f"DLC_Resnet50_mouse{date}shuffle1_snapshot_" + ran.result["scorer"].rsplit("_", 1)[1]
     assert {key: path.name for key, path in files.items()} == {
         "csv_file": f"video{scorer}.csv",
         "h5_file": f"video{scorer}.h5",

@@ -21,11 +21,12 @@ class Shell:
     """
 
     def __init__(self, server: Server, prefix: str, folder: Path) -> None:
+        self.server = server
         self.folder = folder
         self._environment = {"URL": server.url.rstrip("/") + prefix, "TOKEN": server.token}
         shutil.copy(demo.VIDEO, folder / "openfield.mp4")
 
-    def __call__(self, line: str, **values: str) -> str:
+    def __call__(self, line: str, timeout: float = LONG, **values: str) -> str:
         """Run a line, in which the `values` are variables too, and return what it prints."""
         ran = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", line],
@@ -34,7 +35,7 @@ class Shell:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=LONG,
+            timeout=timeout,
         )
         assert ran.returncode == 0, ran.stderr
         return ran.stdout

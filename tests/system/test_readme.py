@@ -1,0 +1,75 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dlc_jupyter
+from tests.system.servers import Server, Site
+from tests.system.shell import Shell
+
+pytestmark = [pytest.mark.system, pytest.mark.deeplabcut]
+
+PACKAGE = Path(dlc_jupyter.__file__).parent
+README = (PACKAGE.parent / "README.md").read_text()
+ADDRESS = "http://127.0.0.1:8899"
+
+
+@pytest.fixture
+def server(studio: Site) -> Server:
+    return studio.running()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder that has the demo's video where a checkout has it."""
+    (tmp_path / "dlc_jupyter").symlink_to(PACKAGE)
+    return tmp_path
+
+
+def block(language: str, containing: str, server: Server) -> str:
+    """The code block of a language that contains some text, with the address and token of a server."""
+    [found] = [each for each in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in each]
+    for shown, meant in ((ADDRESS, server.url.rstrip("/")), ("token demo", f"token {server.token}")):
+        assert shown in found or language == "python"
+        found = found.replace(shown, meant)
+    return found.replace('token="demo"', f'token="{server.token}"')
+
+
+def test_the_calls_with_curl_as_one_script(server: Server, checkout: Path) -> None:
+    printed = Shell(server, "", checkout)(block("bash", "Send a video", server), timeout=280)
+    assert json.loads((checkout / "poses.json").read_text())["frames"] == 600
+    assert len((checkout / "poses.csv").read_text().splitlines()) == 603
+    assert '"analysis": "label"' in printed
+    assert "--- label, attempt 1" in printed
+    cancelled = next(each for each in server.client.analyses() if each["analysis"] == "sleep")
+    with pytest.raises(Exception, match="cancelled"):
+        server.client.wait(cancelled["analysis_id"], timeout=60)
+
+
+def test_the_python_client(server: Server, checkout: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", block("python", "import Client", server)], cwd=checkout, check=True, timeout=240
+    )
+    assert len((checkout / "poses.csv").read_text().splitlines()) == 603
+
+
+def test_a_recording_that_lies_on_the_server_is_not_uploaded(server: Server, studio: Site, checkout: Path) -> None:
+    recordings = studio.folder / "recordings"
+    recordings.mkdir(exist_ok=True)
+    (recordings / "day1.mp4").write_bytes(b"a recording")
+    [call] = [each for each in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if '"path"' in each]
+    said = Shell(server, "", checkout)(call, DLC=server.url.rstrip("/"), AUTH=f"Authorization: token {server.token}")
+    assert json.loads(said)["origin"] == "path"
+
+
+def test_every_page_that_it_names_is_there() -> None:
+    named = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
+    assert "docs/http_api.md" in named
+    assert [page for page in named if not (PACKAGE.parent / page).exists()] == []
