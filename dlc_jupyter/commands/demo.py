@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dlc_jupyter import demo
-from dlc_jupyter.client import Client
+from dlc_jupyter.client import FINISHED, Client
 from dlc_jupyter.commands import findings
 from dlc_jupyter.commands.options import CommandError, add_options, settings_of
 from dlc_jupyter.commands.results import Poses, read_poses, save_frame
@@ -153,9 +153,10 @@ def analyse(client: Client, folder: Path) -> Made:
 def analysed(client: Client, analysis: str, file_id: str, **parameters: Any) -> tuple[str, dict[str, Any]]:
     """Run an analysis with a progress bar, and return its id and result; a failure is shown with the end of its log."""
     bar = ProgressBar(LABELS[analysis])
+    others = sum(record["state"] not in FINISHED for record in client.analyses())
     analysis_id = client.run(analysis, [file_id], model=demo.MODEL_NAME, fresh=True, **parameters)
     try:
-        result = client.wait(analysis_id, lambda record: _show(bar, record))
+        result = client.wait(analysis_id, lambda record: _show(bar, record, others))
     except AnalysisFailed as error:
         bar.broken()
         tail = "\n".join(client.log(analysis_id).splitlines()[-15:])
@@ -164,15 +165,21 @@ def analysed(client: Client, analysis: str, file_id: str, **parameters: Any) -> 
         ) from None
     except BaseException:
         bar.broken()
+        with suppress(Refusal, ConnectionError):
+            client.cancel(analysis_id)  # or the next server on this folder would go on with it
         raise
     bar.done(f"{result['frames']} frames in {duration(time.monotonic() - bar.started)}")
     return analysis_id, result
 
 
-def _show(bar: ProgressBar, record: Mapping[str, Any]) -> None:
+def _show(bar: ProgressBar, record: Mapping[str, Any], others: int) -> None:
     if record.get("progress"):
         bar.show(record["progress"])
-    elif record["state"] in ("queued", "running"):
+    elif record["state"] in FINISHED:
+        return
+    elif others:
+        bar.say(f"waiting for {others} other {'analysis' if others == 1 else 'analyses'} in this folder")
+    else:
         bar.say("DeepLabCut is being loaded, about ten seconds")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from dlc_jupyter.cli import main
@@ -50,3 +53,35 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return Ended(status, printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., Any]:
+    """Return what the condition returns as soon as that is true; fail after `timeout` seconds."""
+
+    def wait(condition: Callable[[], Any], timeout: float = 60.0) -> Any:
+        deadline = time.monotonic() + timeout
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.02)
+        return found
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def processes_of() -> Callable[[Path], list[psutil.Process]]:
+    """Find a command's server and whatever that has started: they all know the command's runtime folder."""
+
+    def find(folder: Path) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                runtime = process.environ().get("JUPYTER_RUNTIME_DIR", "")
+            except psutil.Error:
+                continue
+            if runtime == str(folder / "runtime") and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        return found
+
+    return find

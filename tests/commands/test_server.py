@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,28 +35,11 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def processes_of(folder: Path) -> list[psutil.Process]:
-    """The server, and whatever it has started: they all know its runtime folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            runtime = process.environ().get("JUPYTER_RUNTIME_DIR", "")
-        except psutil.Error:
-            continue
-        if runtime == str(folder / "runtime") and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
-
-
-def wait_until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+Processes = Callable[[Path], list[psutil.Process]]
 
 
 def test_it_answers_and_is_gone_afterwards_with_its_worker_and_engine(
-    config: Path, tmp_path: Path, command: Any
+    config: Path, tmp_path: Path, command: Any, processes_of: Processes
 ) -> None:
     with OwnServer(config, tmp_path) as own:
         assert own.url.startswith("http://127.0.0.1:")
@@ -73,13 +55,15 @@ def test_it_answers_and_is_gone_afterwards_with_its_worker_and_engine(
     own.stop()  # again: nothing happens
 
 
-def test_an_exception_in_the_block_ends_it_too(config: Path, tmp_path: Path) -> None:
+def test_an_exception_in_the_block_ends_it_too(config: Path, tmp_path: Path, processes_of: Processes) -> None:
     with pytest.raises(KeyboardInterrupt), OwnServer(config, tmp_path):
         raise KeyboardInterrupt
     assert processes_of(tmp_path) == []
 
 
-def test_what_a_killed_server_leaves_ends_by_itself(config: Path, tmp_path: Path) -> None:
+def test_what_a_killed_server_leaves_ends_by_itself(
+    config: Path, tmp_path: Path, processes_of: Processes, wait_until: Callable[..., Any]
+) -> None:
     with OwnServer(config, tmp_path) as own:
         client = own.client
         client.wait(client.run("sleep", time=0), timeout=60)
@@ -97,21 +81,25 @@ def test_a_user_s_own_configuration_is_not_read(config: Path, config_dir: Path, 
         assert [model["name"] for model in own.client.models()] == [demo.MODEL_NAME]
 
 
-def test_a_server_that_does_not_start_says_how_its_log_ends(config: Path, tmp_path: Path) -> None:
+def test_a_server_that_does_not_start_says_how_its_log_ends(
+    config: Path, tmp_path: Path, processes_of: Processes
+) -> None:
     config.write_text("c.ServerApp.root_dir = '/nowhere/at/all'\n")
     with pytest.raises(ServerFailed, match=r"ended at once, with status 1(.|\n)*No such directory: ''/nowhere/at/all"):
         OwnServer(config, tmp_path).__enter__()
     assert processes_of(tmp_path) == []
 
 
-def test_a_server_that_cannot_work_says_why_at_once(config: Path, tmp_path: Path) -> None:
+def test_a_server_that_cannot_work_says_why_at_once(config: Path, tmp_path: Path, processes_of: Processes) -> None:
     (tmp_path / "data").write_text("I am no folder.")
     with pytest.raises(ServerFailed, match=r"cannot use its data folder(.|\n)*log ends so:\n(.|\n)*data"):
         OwnServer(config, tmp_path).__enter__()
     assert processes_of(tmp_path) == []
 
 
-def test_a_server_that_never_listens_is_given_up(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_listens_is_given_up(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes_of: Processes
+) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho 'I take my time.'\nexec sleep 600\n")
     python.chmod(0o700)

@@ -21,13 +21,6 @@ from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.database import Database, database_url
 
 
-def wait_until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=str(tmp_path / "dlc"))
@@ -68,7 +61,7 @@ def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def test_it_works_until_ctrl_c_and_gives_back_what_it_has_not_finished(
-    settings: Settings, records: Records, start: Callable[..., subprocess.Popen[str]]
+    settings: Settings, records: Records, start: Callable[..., subprocess.Popen[str]], wait_until: Callable[..., Any]
 ) -> None:
     short = records.create(Request("sleep", {"time": 0.1}), time.time())
     long = records.create(Request("sleep", {"time": 600.0}), time.time())
@@ -86,7 +79,7 @@ def test_it_works_until_ctrl_c_and_gives_back_what_it_has_not_finished(
 
 
 def test_a_second_one_says_that_there_is_one_and_ends(
-    settings: Settings, start: Callable[..., subprocess.Popen[str]]
+    settings: Settings, start: Callable[..., subprocess.Popen[str]], wait_until: Callable[..., Any]
 ) -> None:
     start()
     wait_until(lambda: has_worker(settings))
