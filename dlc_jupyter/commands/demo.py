@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shlex
 import shutil
 import signal
@@ -42,6 +43,7 @@ CONFIG_TEXT = """\
 c = get_config()  # noqa: F821
 
 c.ServerApp.root_dir = {root!r}
+c.ServerApp.allow_root = {by_root}  # whether it was root who ran the demo
 c.DLCApp.data_dir = {data!r}
 c.DLCApp.models = {{{name!r}: {model!r}}}
 {options}
@@ -123,6 +125,7 @@ def write_config(folder: Path, settings: Settings) -> Path:
     text = CONFIG_TEXT.format(
         file=shlex.quote(str(path)),
         root=str(folder.absolute()),
+        by_root=os.geteuid() == 0,
         data=str((folder / "data").absolute()),
         name=demo.MODEL_NAME,
         model=str(demo.MODEL),
