@@ -9,10 +9,12 @@ import pytest
 
 from dlc_jupyter import demo
 from tests.pose.videos import ffmpeg
+from tests.system.direct import Direct
 from tests.system.servers import Site
 
-#: Frames of the clip.
+#: Frames of the clip, and a part of its picture: x1, x2, y1, y2 in pixels.
 FRAMES = 40
+CROPPING = [20, 220, 10, 190]
 
 
 @pytest.fixture
@@ -24,8 +26,20 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A data folder whose engines load DeepLabCut, which takes long: all tests share it. See `Site.running`."""
+def direct(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Iterator[Direct]:
+    """DeepLabCut without us, on the demo video (``whole``) and on a part of the clip's picture (``cropped``)."""
+    calls = {"whole": (demo.VIDEO, {}), "cropped": (clip, {"cropping": CROPPING})}
+    direct = Direct(tmp_path_factory.mktemp("direct"), demo.MODEL, calls)
+    yield direct
+    direct.end()
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory, direct: Direct) -> Iterator[Site]:
+    """A data folder whose engines load DeepLabCut, which takes long: all tests share it. See `Site.running`.
+
+    It takes long, too, what `direct` does: that begins here, so that it is done when it is wanted.
+    """
     site = Site(tmp_path_factory.mktemp("studio"), deeplabcut=True)
     yield site
     site.end()

@@ -181,7 +181,7 @@ class Site:
     def __init__(self, folder: Path, *, deeplabcut: bool = False, **options: Any) -> None:
         self.folder = folder
         self.options = {
-            "data_dir": str(folder / "data"),
+            "data_dir": str(folder / "dlc"),
             "models": {demo.MODEL_NAME: str(demo.MODEL)},
             "device_lock_dir": str(folder / "locks"),
             "min_free_bytes": 0,
