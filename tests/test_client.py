@@ -190,8 +190,9 @@ def test_a_wrong_token_is_refused(server: OwnServer) -> None:
 @pytest.mark.parametrize("strange", ["../file", "a/b", "?x=1", "#", "%2e%2e", "ä", " "])
 def test_an_id_stays_one_part_of_the_address(client: Client, strange: str) -> None:
     for call in (client.status, client.log, client.result, client.cancel, client.delete_analysis, client.delete_file):
-        with pytest.raises((NotFound, BadRequest)):
+        with pytest.raises((NotFound, BadRequest)) as refused:
             call(strange)
+        assert refused.value.reason != "no-such-route"  # it came where ids are looked up
 
 
 # -- analyses ----------------------------------------------------------------------------------------------------------
