@@ -115,8 +115,9 @@ class FilesHandler(StreamingHandler):
 
     # -- a file that is sent -----------------------------------------------------------------------------------------
 
+    @authorized
     async def begin(self) -> None:
-        """Refuse what cannot be taken before a byte of it is read."""
+        """Refuse whom and what cannot be taken before a byte of it is read."""
         self._body = bytearray()
         if self._content_type != "multipart/form-data":
             return

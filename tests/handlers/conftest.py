@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,14 @@ def connect(http_server: Any, jp_http_port: int, jp_auth_header: Any) -> Callabl
         return Connection(reader, writer, jp_auth_header["Authorization"])
 
     return connect
+
+
+@pytest.fixture
+def disk() -> Iterator[threading.Event]:
+    """What a slow disk waits for, until the test is over at the latest."""
+    event = threading.Event()
+    yield event
+    event.set()
 
 
 @pytest.fixture

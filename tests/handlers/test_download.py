@@ -362,10 +362,9 @@ async def test_a_slow_client_gets_everything_and_no_more_than_it_takes_is_read(
 
 
 async def test_while_a_slow_disk_keeps_downloads_waiting_others_are_answered(
-    api: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+    api: Any, store: Any, disk: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file_id = store(b"a video")
-    disk, pread = threading.Event(), os.pread
+    file_id, pread = store(b"a video"), os.pread
 
     def slow(descriptor: int, size: int, offset: int) -> bytes:
         assert disk.wait(60)

@@ -213,9 +213,9 @@ async def test_a_copy_makes_room_as_an_upload_does(
 
 
 async def test_reading_large_files_keeps_nobody_waiting(
-    api: Any, connect: Any, root: Path, services: Services, monkeypatch: pytest.MonkeyPatch
+    api: Any, connect: Any, root: Path, disk: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk, pieces, begun = threading.Event(), store_module.pieces, threading.Event()
+    pieces, begun = store_module.pieces, threading.Event()
 
     def slow_pieces(descriptor: int) -> Any:
         begun.set()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_server.auth.authorizer import Authorizer
 
 from dlc_jupyter.handlers import files as files_module
 from dlc_jupyter.handlers.base import Services
@@ -285,6 +286,27 @@ async def test_a_stranger_s_file_is_refused_before_it_is_read(
     connection = await connect()
     await connection.ask("POST", "file", FORM | {"Content-Length": 1 << 30, "Authorization": authorization}, WHOLE)
     refusal(await connection.answer(), 403, "authentication-required", "Give the server's token")
+    await store_is_empty()
+
+
+class ReadersOnly(Authorizer):
+    """Lets everybody look, and nobody send anything."""
+
+    def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
+        return action == "read"
+
+
+async def test_the_file_of_one_who_may_only_read_is_refused_before_it_is_read(
+    connect: Any, jp_serverapp: Any, store_is_empty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jp_serverapp.web_app.settings["authorizer"] = ReadersOnly(parent=jp_serverapp)
+    monkeypatch.setattr(files_module, "FormReader", None)
+    connection = await connect()
+    await connection.ask("POST", "file", FORM | {"Content-Length": 1 << 30}, WHOLE)
+    refusal(await connection.answer(), 403, "forbidden", "not authorized to write")
+    connection = await connect()
+    await connection.ask("GET", "file")
+    assert (await connection.answer()).code == 200
     await store_is_empty()
 
 

@@ -72,29 +72,34 @@ async def test_a_chunked_upload_cut_off_in_the_middle_leaves_nothing(
 
 
 async def test_a_client_that_leaves_without_waiting_for_the_answer_is_no_error(
-    connect: Any, store_is_empty: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    connect: Any,
+    store_is_empty: Any,
+    disk: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    slow, write = threading.Event(), PartFile.write
-    closed = asyncio.Event()
-    close = Pipeline.close
+    write = PartFile.write
+    ended, execute = asyncio.Event(), FilesHandler._execute
 
     def write_slowly(self: PartFile, piece: bytes) -> None:
-        assert slow.wait(20)
+        assert disk.wait(60)
         write(self, piece)
 
-    def noticed(self: Pipeline) -> None:
-        close(self)
-        closed.set()
+    async def noticed(self: FilesHandler, *args: Any) -> None:
+        await execute(self, *args)
+        ended.set()
 
     monkeypatch.setattr(PartFile, "write", write_slowly)
-    monkeypatch.setattr(Pipeline, "close", noticed)
+    monkeypatch.setattr(FilesHandler, "_execute", noticed)
     connection, body = await connect(), form(b"a video")
     received = wait_for_call(monkeypatch, FilesHandler, "received")
     await connection.ask("POST", "file", announced(body), body)
     await received
+    gone = wait_for_call(monkeypatch, Pipeline, "close")
     connection.reset()
-    await asyncio.wait_for(closed.wait(), 20)
-    slow.set()
+    await asyncio.wait_for(gone, 20)
+    disk.set()
+    await asyncio.wait_for(ended.wait(), 20)
     await store_is_empty()
     assert "Traceback" not in caplog.text
 
@@ -248,7 +253,7 @@ async def test_a_client_that_goes_on_and_on_is_hung_up_on(
     await connection.ask("POST", "file", announced(b"", **{"Content-Length": 1 << 36}), body)
     assert (await connection.answer()).code == 400
     with pytest.raises(ConnectionError):
-        await send_for_ever(connection)
+        await asyncio.wait_for(send_for_ever(connection), 20)
     await store_is_empty()
 
 
@@ -275,10 +280,9 @@ async def test_a_refused_client_that_leaves_is_let_go(
 
 
 async def test_while_a_slow_disk_holds_an_upload_up_memory_stays_flat_and_others_are_answered(
-    connect: Any, api: Any, monkeypatch: pytest.MonkeyPatch
+    connect: Any, api: Any, disk: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk, write, taken = threading.Event(), PartFile.write, []
-    put = Pipeline.put
+    write, put, taken = PartFile.write, Pipeline.put, []
 
     def write_slowly(self: PartFile, piece: memoryview) -> None:
         assert disk.wait(60)
