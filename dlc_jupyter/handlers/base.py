@@ -47,6 +47,8 @@ class Services:
     doorbell: Doorbell
     #: Blocking work (database, disk) is done here, never on the event loop.
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="dlc"))
+    #: Uploads read one after another, a piece in each round of the event loop: others are heard in between.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def close(self) -> None:
         """Close what was opened. What still runs in the pool is not waited for."""

@@ -149,6 +149,8 @@ class StreamingHandler(DLCHandler):
         self._stop_waiting()
         try:
             await self.receive(chunk)
+            async with self.services.turn:
+                await asyncio.sleep(0)
             self._await_more()
         except Exception as error:
             self._refuse(error)
