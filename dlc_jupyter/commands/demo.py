@@ -156,10 +156,10 @@ def analyse(client: Client, folder: Path) -> Made:
 def analysed(client: Client, analysis: str, file_id: str, **parameters: Any) -> tuple[str, dict[str, Any]]:
     """Run an analysis with a progress bar, and return its id and result; a failure is shown with the end of its log."""
     bar = ProgressBar(LABELS[analysis])
-    others = sum(record["state"] not in FINISHED for record in client.analyses())
+    wait = _wait(client)
     analysis_id = client.run(analysis, [file_id], model=demo.MODEL_NAME, fresh=True, **parameters)
     try:
-        result = client.wait(analysis_id, lambda record: _show(bar, record, others))
+        result = client.wait(analysis_id, lambda record: _show(bar, record, wait))
     except AnalysisFailed as error:
         bar.broken()
         tail = "\n".join(client.log(analysis_id).splitlines()[-15:])
@@ -175,15 +175,22 @@ def analysed(client: Client, analysis: str, file_id: str, **parameters: Any) -> 
     return analysis_id, result
 
 
-def _show(bar: ProgressBar, record: Mapping[str, Any], others: int) -> None:
+def _wait(client: Client) -> str:
+    """Say what the next analysis will wait for."""
+    others = sum(record["state"] not in FINISHED for record in client.analyses())
+    if others:
+        return f"waiting for {others} other {'analysis' if others == 1 else 'analyses'} in this folder"
+    engine = client.server()["engine"]  # None before its worker was heard of
+    if engine is None or engine["state"] != "ready":
+        return "DeepLabCut is being loaded, about ten seconds"
+    return "starting"
+
+
+def _show(bar: ProgressBar, record: Mapping[str, Any], wait: str) -> None:
     if record.get("progress"):
         bar.show(record["progress"])
-    elif record["state"] in FINISHED:
-        return
-    elif others:
-        bar.say(f"waiting for {others} other {'analysis' if others == 1 else 'analyses'} in this folder")
-    else:
-        bar.say("DeepLabCut is being loaded, about ten seconds")
+    elif record["state"] not in FINISHED:
+        bar.say(wait)
 
 
 @contextmanager

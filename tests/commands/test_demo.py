@@ -99,6 +99,7 @@ def test_it_tells_what_it_does_and_says_where_everything_lies(
     assert "Poses: DeepLabCut is being loaded, about ten seconds\n" in printed
     for label in ("Poses", "Video"):
         assert re.search(rf"^{label}: {FRAMES} frames in (\d+ min )?\d+ s$", printed, re.M)
+    assert "Video: starting\n" in printed  # DeepLabCut is loaded by then
     assert "Traceback" not in printed
     files = re.findall(r"^(\S.*?\S)  +[\d.]+ [KM]iB  +\S", printed, re.M)
     assert {Path(file).name for file in files} == {

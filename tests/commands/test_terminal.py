@@ -64,14 +64,20 @@ def test_a_table_has_columns_and_nothing_at_the_ends_of_its_lines() -> None:
     assert table(("NAME", "KIND"), []) == "NAME  KIND"
 
 
-def test_text_is_broken_to_the_width_but_what_may_be_typed_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "50")
+@pytest.mark.parametrize("columns", range(40, 101))
+def test_text_is_broken_to_the_width_but_what_may_be_typed_is_not(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     command = "pip install --force-reinstall torch torchvision"
     lines = wrapped(f"Install the two from one place: {command}", "    ").splitlines()
-    assert all(line.startswith("    ") and len(line) <= 50 for line in lines)
+    assert all(line.startswith("    ") and len(line) <= columns for line in lines)
     assert "--force-reinstall" in " ".join(lines).split()
-    monkeypatch.setenv("COLUMNS", "5")  # nonsense: still readable
-    assert all(len(line) <= 40 for line in wrapped("word " * 50, "  ").splitlines())
+
+
+def test_a_terminal_of_no_width_gets_lines_that_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "5")
+    assert max(len(line) for line in wrapped("word " * 50, "  ").splitlines()) == 36
 
 
 # -- the bar, live -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,11 +40,10 @@ def of_video(numbers: Sequence[int]) -> NDArray[np.float64]:
     return np.frombuffer(raw, np.uint8).reshape(len(numbers), HEIGHT, WIDTH, 3).astype(np.float64)
 
 
-def unlike(first: NDArray[np.float64], second: NDArray[np.float64], at: NDArray[np.float64]) -> float:
-    """How unlike two pictures are around the mouse: the mean difference in grey levels."""
-    x, y = np.clip(at.astype(int), 60, (WIDTH - 60, HEIGHT - 60))
-    window = np.s_[y - 60 : y + 60, x - 60 : x + 60]
-    return float(np.abs(first[window] - second[window]).mean())
+def coarse(picture: NDArray[Any]) -> NDArray[np.float64]:
+    """The means of 8x8 pixels: without the camera's noise, and without what the codec does to it."""
+    means: NDArray[np.float64] = picture.reshape(HEIGHT // 8, 8, WIDTH // 8, 8, 3).mean((1, 3))
+    return means
 
 
 # -- drawn -------------------------------------------------------------------------------------------------------------
@@ -63,15 +63,13 @@ def test_another_seed_or_another_look_draws_another_scene() -> None:
     assert not np.array_equal(picture, Scene(1, 7, Look.vary(7)).frame(0))
 
 
-def test_the_packaged_video_is_what_the_scene_draws(scene: Scene, truth: NDArray[np.float64]) -> None:
+def test_the_packaged_video_is_what_the_scene_draws(scene: Scene) -> None:
     numbers = [0, 151, 420, 599]
     for number, seen in zip(numbers, of_video(numbers), strict=True):
-        centre = truth[number, BODYPARTS.index("bodycentre")]
-        drawn = scene.frame(number).astype(np.float64)
-        assert unlike(drawn, seen, centre) < 8  # the codec, and the noise that it smoothes
-        assert np.abs(drawn - seen).mean() < 5
-        elsewhen = scene.frame((number + 45) % FRAMES).astype(np.float64)
-        assert unlike(elsewhen, seen, centre) > 15
+        unlike = np.abs(coarse(scene.frame(number)) - coarse(seen))
+        assert unlike.max() < 15  # grey levels
+        elsewhen = scene.frame((number + 45) % FRAMES)
+        assert np.abs(coarse(elsewhen) - coarse(seen)).max() > 100
 
 
 def test_the_packaged_truth_is_the_scene_s(scene: Scene, truth: NDArray[np.float64]) -> None:
