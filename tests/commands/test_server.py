@@ -18,7 +18,6 @@ from dlc_jupyter import demo
 from dlc_jupyter.commands import server
 from dlc_jupyter.commands.server import OwnServer, ServerFailed
 
-
 Processes = Callable[[Path], list[psutil.Process]]
 
 
