@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,10 +137,6 @@ class Server:
         """Return the workers that it has started and that live."""
         return [each for each in self.process.children() if alive(each) and "dlc_jupyter.jobs.worker" in _line(each)]
 
-    def wait_for_engine(self) -> None:
-        """Wait until DeepLabCut is loaded."""
-        wait_until(lambda: (self.client.server()["engine"] or {}).get("state") == "ready", every=0.1)
-
     def succeed(self, analysis_id: str) -> dict[str, Any]:
         """Wait for the end of an analysis, which must have succeeded, and return its record."""
         self.client.wait(analysis_id, timeout=LONG)
@@ -247,17 +242,8 @@ class Site:
 
     def record(self, analysis_id: str) -> Record:
         """Read an analysis from the table, where no server is there to be asked."""
-        with self.records() as records:
-            return records.find(analysis_id)
-
-    @contextmanager
-    def records(self) -> Iterator[Records]:
-        """The table."""
-        database = Database(database_url(self.settings.root, ""))
-        try:
-            yield Records(database)
-        finally:
-            database.close()
+        with contextlib.closing(Database(database_url(self.settings.root, ""))) as database:
+            return Records(database).find(analysis_id)
 
     def diary(self) -> list[Entry]:
         """Return what the analyses of ``plugin/system_trials.py`` have done so far."""

@@ -36,7 +36,7 @@ def test_a_running_and_a_queued_analysis_are_cancelled(site):
     assert alive(family.analysis)
     cancel(server.client, running, family.analysis)
 
-    Family.of(site.wait_for("holds", last))
+    site.wait_for("holds", last)
     assert site.events(queued) == []
     assert [each.analysis_id for each in site.diary() if each.event == "begins"] == [running, last]
     assert alive(family.engine), "it would have to be loaded anew"
