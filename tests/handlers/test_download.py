@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.web import GZipContentEncoding
 
 from dlc_jupyter.handlers import download
 from dlc_jupyter.handlers.base import Services
@@ -89,9 +90,14 @@ async def test_several_requests_over_one_connection(connect: Any, store: Any) ->
         assert (await connection.answer()).body == expected
 
 
-async def test_bytes_are_sent_as_they_are_however_much_the_client_likes_them_packed(connect: Any, store: Any) -> None:
+async def test_bytes_are_sent_as_they_are_even_where_the_server_packs_its_answers(
+    connect: Any, store: Any, jp_serverapp: Any
+) -> None:
+    jp_serverapp.web_app.transforms.append(GZipContentEncoding)
     content = b"frame,x,y\n" * 10_000
     connection = await connect()
+    await connection.ask("GET", "schema", {"Accept-Encoding": "gzip"})
+    assert (await connection.answer()).headers["Content-Encoding"] == "gzip"
     await connection.ask("GET", f"file/{store(content, 'poses.csv')}", {"Accept-Encoding": "gzip"})
     answer = await connection.answer()
     assert "Content-Encoding" not in answer.headers

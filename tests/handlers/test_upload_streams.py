@@ -155,6 +155,17 @@ async def test_an_upload_of_unknown_length(connect: Any) -> None:
     await stored(connection, content)
 
 
+async def test_jupyter_s_own_limit_of_a_body_does_not_count(http_server: Any, connect: Any) -> None:
+    http_server.conn_params.max_body_size = MIB
+    for content, headers in ((bytes(3 * MIB), {}), (b"x" * 2 * MIB, {"Expect": "100-continue"})):
+        body, connection = form(content), await connect()
+        await connection.ask("POST", "file", announced(body, **headers))
+        if headers:
+            assert (await connection.answer()).code == 100
+        await connection.send(body)
+        await stored(connection, content)
+
+
 async def test_one_connection_takes_one_upload_after_another(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     prepare = FilesHandler.prepare
