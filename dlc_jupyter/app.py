@@ -113,10 +113,10 @@ class DLCApp(Settings, ExtensionApp):
 
     name = "dlc"
     description = "A server for nothing but the dlc_jupyter API: no kernels, for this machine only."
-    examples = """
-    jupyter dlc                                   # start the server; it prints how to call it
-    jupyter dlc --port=8899 --DLCApp.device=cpu   # any option of Jupyter's server or of DLCApp
-    """
+    examples = (
+        "jupyter dlc                                   # start the server; it prints how to call it\n"
+        "jupyter dlc --port=8899 --DLCApp.device=cpu   # any option of Jupyter's server or of DLCApp"
+    )
     version = __version__
     extension_url = "/dlc/status"
     load_other_extensions = False
