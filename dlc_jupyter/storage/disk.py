@@ -89,6 +89,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def begin_writing(descriptor: int, start: int, end: int) -> None:
+    """Have the disk begin with these new bytes of a file, without waiting: `os.fsync` will have less left to do.
+
+    Linux does so when it is told that they are not needed soon. It forgets only what is on the disk already.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # elsewhere, it is only slower
+        os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
+
+
 def reflink(source: int, target: int) -> bool:
     """Let the open file `target` share the bytes of `source`, copy on write. False: the file system cannot."""
     try:

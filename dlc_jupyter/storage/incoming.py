@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from dlc_jupyter.storage.disk import full_disk_refused
+from dlc_jupyter.storage.disk import begin_writing, full_disk_refused
 
 Piece: TypeAlias = bytes | memoryview
 
@@ -19,6 +19,9 @@ PIECE = 1 << 20
 
 #: Between two looks at the room that is left on the disk.
 CHECK_EVERY = 16 << 20
+
+#: How much is gathered before the disk is told to begin with it.
+BEGIN_EVERY = 16 << 20
 
 
 class PartFile:
@@ -40,7 +43,7 @@ class PartFile:
         self.size = 0
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._check = check
-        self._checked = 0
+        self._checked = self._begun = 0
         with full_disk_refused():
             self.path, self.descriptor = _create_locked(folder)
 
@@ -69,6 +72,9 @@ class PartFile:
         with full_disk_refused():
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
+        if self.size - self._begun >= BEGIN_EVERY:
+            begin_writing(self.descriptor, self._begun, self.size)
+            self._begun = self.size
 
     def rehash(self) -> None:
         """Take size and digest from the file itself, whose bytes came by another way than `append`."""
