@@ -31,9 +31,9 @@ jupyter dlc --DLCApp.models=my-mouse=/data/projects/my-mouse-2026-01-01/config.y
 ```
 
 The server, the worker and `dlc-jupyter` read the same files: `jupyter_dlc_config`, `jupyter_config` and
-`jupyter_server_config`, as `.py` or `.json`, the later ones winning over the earlier ones and the command line over all of
-them. `--config=FILE` is read instead of `jupyter_server_config`. `dlc-jupyter check` says whether what is configured can
-work.
+`jupyter_server_config`, as `.py` or `.json`, the later ones winning over the earlier ones and the command line over all
+of them. `--config=FILE` is read instead of `jupyter_server_config`. `dlc-jupyter check` says whether what is configured
+can work.
 
 | option | type | default |
 |---|---|---|
