@@ -145,6 +145,17 @@ def wait_until_fixture() -> Callable[..., Any]:
 
 
 @pytest.fixture
+def another_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder on another file system than the store, to which nothing can be linked."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and memory.stat().st_dev != tmp_path.stat().st_dev:
+        with tempfile.TemporaryDirectory(dir=memory) as folder:
+            yield Path(folder)
+    else:
+        yield request.getfixturevalue("small_disk")
+
+
+@pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of 4 MiB. Only root can mount one."""
     with tempfile.TemporaryDirectory() as folder:

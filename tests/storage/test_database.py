@@ -147,6 +147,16 @@ def test_a_name_without_a_file_is_refused(database):
         connection.execute(file_names.insert().values(file_id="0" * 40, name="a", created=1.0))
 
 
+def test_a_database_that_may_not_grow_is_refused_as_a_full_disk(database):
+    insert(database, "0" * 40)
+    with database.read() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(NoSpace, match="Delete files"), database.write() as connection:
+        connection.execute(files.insert().values(file_id="1" * 40, **FILE | {"filename": "x" * 100_000}))
+    assert count(database) == 1
+
+
 def test_a_full_disk_is_refused_in_words_and_what_is_there_can_still_be_read(small_disk):
     database = Database(database_url(small_disk, ""))
     insert(database, "0" * 40)

@@ -109,6 +109,7 @@ def test_bytes_that_got_lost_are_there_again_when_they_are_sent_again(store, put
 
 def test_a_file_that_became_shorter_is_not_served_but_mended(store, put, read, own_path):
     file = put(b"a video")
+    own_path(b"a video").chmod(0o600)
     os.truncate(own_path(b"a video"), 3)
     for ask in (store.open, store.path):
         with pytest.raises(NotFound) as refused:
@@ -348,8 +349,8 @@ def test_an_output_that_is_a_link_is_copied_and_what_it_leads_to_left_alone(stor
     assert mine.read_bytes() == b"changed"
 
 
-def test_an_output_on_another_disk_is_copied(store, small_disk, read):
-    path = small_disk / "output.csv"
+def test_an_output_on_another_disk_is_copied(store, another_disk, read):
+    path = another_disk / "output.csv"
     path.write_bytes(b"poses")
     assert read(store.add(path, "poses.csv", origin="a1").file_id) == b"poses"
     assert not path.exists()
@@ -394,10 +395,10 @@ def test_staging_makes_the_bytes_readable_under_another_name_without_a_copy(stor
     assert not (tmp_path / "video.mp4").is_symlink()
 
 
-def test_staging_on_another_disk(store, put, small_disk):
+def test_staging_on_another_disk(store, put, another_disk):
     file = put(b"a video")
-    store.stage(file.file_id, small_disk / "video.mp4")
-    assert (small_disk / "video.mp4").read_bytes() == b"a video"
+    store.stage(file.file_id, another_disk / "video.mp4")
+    assert (another_disk / "video.mp4").read_bytes() == b"a video"
 
 
 def test_staging_over_something_is_refused(store, put, tmp_path):

@@ -152,8 +152,8 @@ def test_where_no_link_is_possible_the_file_is_copied(store, own_file, no_links,
     assert store.used_bytes() == 8
 
 
-def test_a_file_on_another_disk_is_copied(store, small_disk, read):
-    path = small_disk / "day1.mp4"
+def test_a_file_on_another_disk_is_copied(store, another_disk, read):
+    path = another_disk / "day1.mp4"
     path.write_bytes(b"my video")
     file = store.register(path, "day1.mp4")
     path.unlink()
