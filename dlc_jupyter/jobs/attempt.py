@@ -17,6 +17,7 @@ from dlc_jupyter.jobs.engine_process import Engine, EngineGone
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.record import Record, State, iso
 from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.jobs.requests import Requests
 from dlc_jupyter.jobs.scratch import Scratch
 from dlc_jupyter.jobs.watch import Watch
 from dlc_jupyter.settings import Settings
@@ -24,10 +25,17 @@ from dlc_jupyter.settings import Settings
 log = logging.getLogger(__name__)
 
 #: How long the engine may take to end a run. Then the engine itself is killed.
-PATIENCE = 2.5
+PATIENCE = 1.8
 
 #: Signals by which a service manager or a shell ends all processes at once, the worker too.
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+OWN_FAULT = {
+    "type": "WorkerError",
+    "message": "The worker met an error of its own, as often as the analysis was tried.",
+    "hint": "The server's log says more.",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Attempt:
 
     Parameters
     ----------
-    settings, records, scratch, engine
+    settings, records, scratch, requests, engine
         What the worker works with.
     worker : str
         Its name.
@@ -71,6 +79,7 @@ class Attempt:
         settings: Settings,
         records: Records,
         scratch: Scratch,
+        requests: Requests,
         engine: Engine,
         worker: str,
         record: Record,
@@ -79,19 +88,21 @@ class Attempt:
         self._settings = settings
         self._records = records
         self._scratch = scratch
+        self._requests = requests
         self._engine = engine
         self._worker = worker
         self._record = record
         self._id = record.analysis_id
         self._stop = stop
         self._interrupted = threading.Event()
+        self._reusable = True
 
     def perform(self, place: Place) -> None:
         """Run it, and write down what came of it. Whatever happens, nothing of the run is left behind."""
-        self._begin_log(place)
         lease = self._settings.lease_seconds
         with Watch(self._records, self._record, self._worker, lease, self._interrupted.set) as watch:
             try:
+                self._begin_log(place)
                 self._conclude(*self._run(place, watch), watch)
             except EngineGone:
                 self._records.release(self._id, self._worker)
@@ -100,6 +111,9 @@ class Attempt:
             except OSError as error:
                 log.exception("Analysis %s could not be prepared, or its outputs not be stored.", self._id)
                 self.fail({"type": type(error).__name__, "message": _what_the_disk_said(error), "hint": ""})
+            except Exception:
+                log.exception("The worker met an error of its own over analysis %s.", self._id)
+                self._records.retry(self._id, self._worker, time.time(), self._settings.max_attempts, OWN_FAULT)
             finally:
                 self._scratch.clear(self._id)
 
@@ -119,11 +133,26 @@ class Attempt:
 
     def _run(self, place: Place, watch: Watch) -> tuple[Order, Ending]:
         """Stage what it needs, have the engine run it, and follow it to its end."""
-        order = replace(
-            self._scratch.prepare(self._record), device=place.device, lock=place.lock, threads=place.threads
-        )
+        order = replace(self._stage(), device=place.device, lock=place.lock, threads=place.threads)
         ending = Ending()
         events = self._engine.run(order)
+        try:
+            self._follow(events, ending, watch)
+        except BaseException:
+            self._engine.kill()  # what it runs has nobody any more who listens
+            raise
+        return order, ending
+
+    def _stage(self) -> Order:
+        """Stage what it needs, and find out whether its result may answer the same request again."""
+        order = self._scratch.prepare(self._record)
+        # Not where the model or DeepLabCut is another one than when it was asked for.
+        key = self._requests.key_now(self._record, self._engine.versions.get("deeplabcut"))
+        self._reusable = key == self._record.request_key
+        return order
+
+    def _follow(self, events: SimpleQueue[dict[str, Any]], ending: Ending, watch: Watch) -> None:
+        """Take what the engine tells until the run has ended, and end it where it is to stop."""
         asked: float | None = None
         while not ending.exited:
             if asked is None and (self._interrupted.is_set() or self._stop.is_set()):
@@ -135,7 +164,6 @@ class Attempt:
                 asked = float("inf")
             with contextlib.suppress(Empty):
                 self._take(_next(events), ending, watch)
-        return order, ending
 
     def _take(self, event: dict[str, Any], ending: Ending, watch: Watch) -> None:
         match event:
@@ -188,10 +216,12 @@ class Attempt:
         result, file_ids = self._scratch.store_outputs(order, ending.result)
         if ending.notes or "notes" in result:
             result["notes"] = [*result.get("notes", []), *ending.notes]
-        if self._records.succeed(self._id, self._worker, time.time(), result, file_ids):
+        if self._records.succeed(self._id, self._worker, time.time(), result, file_ids, reusable=self._reusable):
             log.info("Analysis %s has succeeded.", self._id)
-        else:
-            self._scratch.discard_outputs(file_ids)
+            return
+        self._scratch.discard_outputs(file_ids)
+        if self._records.asked_to_cancel(self._id, self._worker):
+            self._records.cancelled(self._id, self._worker, time.time())
 
     def _give_back(self) -> None:
         """Put it back into the queue, or cancel it where that was asked at the last moment."""

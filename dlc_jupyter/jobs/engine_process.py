@@ -9,13 +9,14 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import dlc_jupyter
 from dlc_jupyter.jobs import bootstrap, processes, protocol
+from dlc_jupyter.jobs.backoff import Backoff
 from dlc_jupyter.jobs.scratch import log_folder
 from dlc_jupyter.settings import Settings
 
@@ -119,6 +120,22 @@ class Engine:
         with self._changed:
             self._leave()
 
+    def try_again(self) -> None:
+        """Begin anew after an analysis was told that the engine cannot run: what was missing may be there by now."""
+        with self._changed:
+            if self.broken is not None:
+                self.broken, self._failures = None, TRIES - 1
+            elif self.without_models is not None:
+                self._leave()
+
+    def outdated(self, installed: Mapping[str, str | None]) -> bool:
+        """Whether other versions are installed than the host has loaded."""
+        with self._changed:
+            return self._state == "ready" and any(
+                version is not None and name in self.versions and self.versions[name] != version
+                for name, version in installed.items()
+            )
+
     def close(self, timeout: float = 3.0) -> None:
         """End the host and everything that it has started."""
         self._closing.set()
@@ -145,7 +162,7 @@ class Engine:
     # -- its thread --------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        delay = FIRST_DELAY
+        backoff = Backoff(FIRST_DELAY, LONGEST_DELAY)
         while self._wait_until_wanted():
             try:
                 ready = self._live_once()
@@ -154,10 +171,12 @@ class Engine:
                 ready = False
             if not self._wanted:
                 continue
-            delay = FIRST_DELAY if ready else min(delay * 2, LONGEST_DELAY)
+            if ready:
+                backoff.reset()
+            pause = backoff.pause()
             if not self._closing.is_set():
-                log.warning("The engine has ended; it is started again in %g s.", delay)
-            self._closing.wait(delay)
+                log.warning("The engine has ended; it is started again in %g s.", pause)
+            self._closing.wait(pause)
 
     def _wait_until_wanted(self) -> bool:
         with self._changed:
@@ -207,7 +226,7 @@ class Engine:
         with self._changed:
             self._state, self._was_ready = "starting", False
         try:
-            with (log_folder(self._settings.root) / "engine.log").open("wb") as output:
+            with self._new_log().open("wb") as output:
                 host = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, env=self._environment()
                 )
@@ -222,13 +241,25 @@ class Engine:
                 self._kill()
         return host
 
+    def _new_log(self) -> Path:
+        """Return where the host's log is to be written; that of its predecessor is kept beside it."""
+        log_file = log_folder(self._settings.root) / "engine.log"
+        with contextlib.suppress(FileNotFoundError):
+            log_file.replace(log_file.with_name("engine-before.log"))
+        return log_file
+
     def _environment(self) -> dict[str, str]:
         """Return the environment of the host, in which torch will find its number of threads."""
         threads = str(self._threads)
         pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
         at_import = ("OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")  # they start their threads then, before the fork
+        keep = str(1 << 30)
         return {
             "HF_HUB_OFFLINE": "1",
+            # The network's large tensors are taken from memory that was used before, not asked of the kernel and given
+            # back for every batch: on the processor that takes a third of the time away.
+            "MALLOC_TRIM_THRESHOLD_": keep,
+            "MALLOC_MMAP_THRESHOLD_": keep,
             **os.environ,
             **dict.fromkeys(pools, threads),
             **dict.fromkeys(at_import, "1"),

@@ -101,11 +101,10 @@ class Records:
 
     def _take_files(self, connection: sa.Connection, file_ids: Sequence[str], now: float) -> None:
         """Make sure that the files are there, and stay while the analysis is active."""
-        wanted = files.c.file_id.in_(set(file_ids))
-        found = set(connection.scalars(sa.select(files.c.file_id).where(wanted).with_for_update(read=True)))
+        taken = files.update().where(files.c.file_id.in_(set(file_ids))).values(used=now)
+        found = set(connection.scalars(taken.returning(files.c.file_id)))
         for missing in [each for each in file_ids if each not in found]:
             raise NotFound(f"There is no file {missing}. Upload it first.", reason="unknown-file")
-        connection.execute(files.update().where(wanted).values(used=now))
 
     def _reusable(self, connection: sa.Connection, request_key: str | None) -> Record | None:
         """Return a succeeded analysis of the same request whose outputs are all still stored."""
@@ -115,11 +114,9 @@ class Records:
         for analysis_id in connection.scalars(
             sa.select(analyses.c.analysis_id).where(same).order_by(analyses.c.seq.desc()).limit(5)
         ).all():
-            outputs = rows.outputs(connection, analysis_id)
-            stored = connection.scalar(
-                sa.select(sa.func.count()).select_from(files).where(files.c.file_id.in_(set(outputs)))
-            )
-            if stored == len(set(outputs)):
+            outputs = set(rows.outputs(connection, analysis_id))
+            stored = sa.select(files.c.file_id).where(files.c.file_id.in_(outputs))
+            if set(connection.scalars(stored.with_for_update(read=True))) == outputs:
                 return rows.one(connection, analyses.c.analysis_id == analysis_id)
         return None
 
@@ -271,11 +268,33 @@ class Records:
             connection.execute(analyses.update().where(*_held(analysis_id, worker)).values(process=process))
 
     def succeed(
-        self, analysis_id: str, worker: str, now: float, result: Mapping[str, Any], outputs: Sequence[str]
+        self,
+        analysis_id: str,
+        worker: str,
+        now: float,
+        result: Mapping[str, Any],
+        outputs: Sequence[str],
+        *,
+        reusable: bool = True,
     ) -> bool:
-        """Finish with a result; `outputs` are the ids of the files in it. False: it was no longer this worker's."""
+        """Finish with a result.
+
+        Parameters
+        ----------
+        outputs : sequence of str
+            Ids of the files in the result.
+        reusable : bool
+            Whether the same request may be answered with this result.
+
+        Returns
+        -------
+        bool
+            False: it was no longer this worker's, or somebody has asked to cancel it.
+        """
+        values: dict[str, Any] = {"result": dict(result)} | ({} if reusable else {"request_key": None})
+        going_on = analyses.c.cancel_requested.is_(False)
         with self.database.write() as connection:
-            done = self._end(connection, analysis_id, worker, now, State.SUCCEEDED, result=dict(result))
+            done = self._end(connection, analysis_id, worker, now, State.SUCCEEDED, going_on, **values)
             if done:
                 rows.link(connection, analysis_id, "output", outputs)
             return done
@@ -350,11 +369,18 @@ class Records:
         return changed
 
     def _end(
-        self, connection: sa.Connection, analysis_id: str, worker: str, now: float, state: State, **values: Any
+        self,
+        connection: sa.Connection,
+        analysis_id: str,
+        worker: str,
+        now: float,
+        state: State,
+        *only_if: sa.ColumnElement[bool],
+        **values: Any,
     ) -> bool:
         ended = (
             analyses.update()
-            .where(*_held(analysis_id, worker))
+            .where(*_held(analysis_id, worker), *only_if)
             .values(**{**_ENDED, **values}, state=state, finished=now)
         )
         if connection.execute(ended).rowcount == 0:
@@ -380,6 +406,7 @@ class Records:
         """
         with self.database.write() as connection:
             this = analyses.c.analysis_id == analysis_id
+            connection.execute(sa.select(analyses.c.seq).where(this).with_for_update())  # it stays as it is meanwhile
             at_once = analyses.update().where(this, analyses.c.state == State.QUEUED)
             if connection.execute(at_once.values(state=State.CANCELLED, finished=now, cancel_requested=True)).rowcount:
                 return State.CANCELLED

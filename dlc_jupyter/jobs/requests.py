@@ -97,7 +97,24 @@ class Requests:
         except Refusal:
             return None
 
-    def _key(self, analysis: type[Analysis], parameters: pydantic.BaseModel, file_ids: Sequence[str]) -> str | None:
+    def key_now(self, record: Record, deeplabcut: str | None) -> str | None:
+        """Return the request key of an analysis as its model stands now, and for a version of DeepLabCut.
+
+        Raises
+        ------
+        Refusal
+            The model is gone or broken.
+        """
+        analysis = find_analysis(record.analysis)
+        return self._key(analysis, analysis.validate(record.parameters), record.file_ids, deeplabcut)
+
+    def _key(
+        self,
+        analysis: type[Analysis],
+        parameters: pydantic.BaseModel,
+        file_ids: Sequence[str],
+        deeplabcut: str | None = None,
+    ) -> str | None:
         """Return a hash of all that decides the result; None where every run is to be a new one."""
         model = None
         if analysis.model_kind is not None:
@@ -109,7 +126,7 @@ class Requests:
             "parameters": parameters.model_dump(mode="json"),
             "files": list(file_ids),
             "model": model and self._models.fingerprint(model),
-            "deeplabcut": self.versions()["deeplabcut"],
+            "deeplabcut": deeplabcut or self.versions()["deeplabcut"],
             "dlc_jupyter": ".".join(__version__.split(".")[:2]),
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any
 
+from dlc_jupyter.jobs.backoff import Backoff
 from dlc_jupyter.jobs.lock import has_worker
 from dlc_jupyter.jobs.worker import LOCK_TAKEN
 from dlc_jupyter.settings import Settings
@@ -23,8 +24,8 @@ LONGEST_DELAY = 30.0
 WELL = 60.0
 #: How often a server looks whether another one's worker is still there, in seconds.
 STAND_BY = 1.0
-#: How long a worker may take to stop, in seconds. Then it is killed.
-PATIENCE = 4.0
+#: How long a worker may take to stop, in seconds. Then it is killed. With twice `TIDY` it is less than 5 s in all.
+PATIENCE = 3.0
 #: How long the engine may take after that to end what it runs, and itself, in seconds.
 TIDY = 0.8
 
@@ -76,7 +77,7 @@ class WorkerSupervisor:
             _end_group(worker.pid)
 
     def _keep(self) -> None:
-        delay, standing_by = FIRST_DELAY, False
+        backoff, standing_by = Backoff(FIRST_DELAY, LONGEST_DELAY), False
         while not self._stopping.is_set():
             if self._other_worker():
                 if not standing_by:
@@ -88,10 +89,11 @@ class WorkerSupervisor:
             code = self._live_once()
             if self._stopping.is_set() or code == LOCK_TAKEN:
                 continue
-            delay = FIRST_DELAY if time.monotonic() - began > WELL else delay
-            self._log.error("The worker has ended (exit code %s); it is started again in %g s.", code, delay)
-            self._stopping.wait(delay)
-            delay = min(2 * delay, LONGEST_DELAY)
+            if time.monotonic() - began > WELL:
+                backoff.reset()
+            pause = backoff.pause()
+            self._log.error("The worker has ended (exit code %s); it is started again in %g s.", code, pause)
+            self._stopping.wait(pause)
 
     def _other_worker(self) -> bool:
         """Whether another server's worker is at work, or it cannot even be told."""

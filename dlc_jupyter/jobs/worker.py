@@ -162,7 +162,8 @@ class Worker:
         self.roster = Roster(self.database)
         self.files = FileStore(settings, self.database)
         models = Models(settings.models, settings.models_dir)
-        self.scratch = Scratch(settings, self.files, self.records, models, Requests(settings, models))
+        self.requests = Requests(settings, models)
+        self.scratch = Scratch(settings, self.files, self.records, models, self.requests)
         self.threads = settings.threads or devices.processor_threads()
         self.engine = Engine(settings, self.name, self.threads)
         self.huey = remake_huey(settings, self.work)
@@ -233,6 +234,7 @@ class Worker:
             attempt = self._claim(waiting)
             if attempt is not None:
                 attempt.fail(explain_refusal(refused))
+                self.engine.try_again()  # for the next one: nothing fails without a try of its own
 
     def _engine_is_up(self, waiting: Record) -> bool:
         """Wait until the engine is ready, or known to be broken. False: the worker stops."""
@@ -281,7 +283,9 @@ class Worker:
         if record.analysis_id != waiting.analysis_id:  # that one was cancelled; look again
             self.records.release(record.analysis_id, self.name)
             return None
-        return Attempt(self.settings, self.records, self.scratch, self.engine, self.name, record, self._stop)
+        return Attempt(
+            self.settings, self.records, self.scratch, self.requests, self.engine, self.name, record, self._stop
+        )
 
     # -- and on the side ---------------------------------------------------------------------------------------------
 
@@ -304,6 +308,9 @@ class Worker:
                 if record.worker and record.worker != self.name:
                     processes.end_marked(record.worker)
             self._ring()
+            if self.engine.outdated(self.requests.versions()) and self._doing[0] == "idle":
+                log.info("Another version was installed: the engine is started anew.")
+                self.engine.kill()
             rest = self.settings.engine_idle_minutes * 60
             if rest and time.monotonic() - self._idle_since > rest and self._doing[0] == "idle":
                 self.engine.rest()
