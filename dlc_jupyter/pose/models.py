@@ -8,11 +8,12 @@ and lets a project that was moved, or that lies on a read-only disk, work unchan
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,11 @@ from dlc_jupyter.pose.projects import (
     Snapshot,
     Unreadable,
     camera_configs,
+    config_of,
+    expanded,
     listed,
     networks,
+    read_config,
     read_model,
     read_yaml,
 )
@@ -57,7 +61,7 @@ class Models:
     def __init__(self, models: Mapping[str, str], models_dir: str) -> None:
         self._registered = dict(models)
         self._models_dir = models_dir
-        self._fingerprints: dict[Path, tuple[tuple[Any, ...], str]] = {}
+        self._digests = _Digests()
 
     def all(self) -> list[Model]:
         """Return every model, sorted by name. Those that cannot be used say why in `problem`."""
@@ -73,12 +77,12 @@ class Models:
         BadRequest
             ``broken-model`` when it cannot be used, ``wrong-model-kind`` when it is not of the kind asked for.
         """
-        configs = self._configs()
-        if name not in configs:
-            known = sorted(configs)
+        config = self._config(name)
+        if config is None:
+            known = sorted(self._configs())
             there_are = f"There are: {', '.join(known)}." if known else "None is registered on this server."
             raise NotFound(f"There is no model {name!r}. {there_are}", reason="unknown-model", models=known)
-        model = read_model(name, configs[name])
+        model = read_model(name, config)
         if model.problem is not None:
             raise BadRequest(f"The model {name!r} cannot be used: {model.problem}", reason="broken-model")
         if kind is not None and model.kind != kind:
@@ -88,22 +92,24 @@ class Models:
             )
         return model
 
-    def fingerprint(self, model: Model) -> str:
+    def fingerprint(self, model: Model, *, trainingsetindex: int | None = None, shuffle: int | None = None) -> str:
         """Return a SHA-256 (hex) over the files that decide its results.
 
         Those are config.yaml but for the paths in it, the networks' configurations and snapshots, and for a 3D project
-        the calibration and the 2D projects. It is read again only when a file's size or time has changed.
+        the calibration and the 2D projects. A file is read again only when its size or time has changed, and once only
+        however many ask at the same time.
+
+        Parameters
+        ----------
+        model : Model
+            As `find` returns it.
+        trainingsetindex, shuffle : int, optional
+            Leave out the networks of others than this one.
         """
+        total = hashlib.sha256()
         with _usable(model):
-            files = [(name, path, path.stat()) for name, path in _deciding_files(model)]
-            stamp = tuple((name, str(path), stat.st_mtime_ns, stat.st_size) for name, path, stat in files)
-            known = self._fingerprints.get(model.config)
-            if known is not None and known[0] == stamp:
-                return known[1]
-            total = hashlib.sha256()
-            for name, path, _ in files:
-                total.update(f"{name}\0{_digest(path)}\n".encode())
-        self._fingerprints[model.config] = stamp, total.hexdigest()
+            for name, path in _deciding_files(model, trainingsetindex, shuffle):
+                total.update(f"{name}\0{self._digests.of(path)}\n".encode())
         return total.hexdigest()
 
     def stage(self, model: Model, folder: Path) -> Path:
@@ -121,10 +127,11 @@ class Models:
             ``broken-model``: it has changed since it was found, and cannot be used any more.
         """
         with _usable(model):
-            config = read_yaml(model.config)
+            config = read_config(model.config)
+            cameras = camera_configs(config, model.config)
         changes: dict[str, Any] = {"project_path": str(folder.absolute())}
         _mirror_project(model.config.parent, folder)
-        for number, (keys, path) in enumerate(camera_configs(config, model.config).items(), start=1):
+        for number, (keys, path) in enumerate(cameras.items(), start=1):
             part = Path(f"{folder}-camera-{number}")
             staged = self.stage(read_model(model.name, path), part)
             changes.update(dict.fromkeys(keys, str(staged)))
@@ -132,9 +139,18 @@ class Models:
         target.write_text(yaml.safe_dump({**config, **changes}, sort_keys=False, allow_unicode=True), "utf-8")
         return target
 
+    def _config(self, name: str) -> Path | None:
+        """Return where a model lies; the folder with all models is looked through for those only that lie there."""
+        if name in self._registered:
+            return config_of(expanded(self._registered[name]).absolute())
+        return self._found().get(name)
+
     def _configs(self) -> dict[str, Path]:
-        found = discover(Path(self._models_dir).expanduser()) if self._models_dir else {}
-        return found | {name: _config_of(path) for name, path in self._registered.items()}
+        registered = {name: config_of(expanded(path).absolute()) for name, path in self._registered.items()}
+        return self._found() | registered
+
+    def _found(self) -> dict[str, Path]:
+        return discover(expanded(self._models_dir)) if self._models_dir else {}
 
 
 @contextmanager
@@ -146,11 +162,6 @@ def _usable(model: Model) -> Iterator[None]:
     except FileNotFoundError:
         message = f"The model {model.name!r} cannot be used: its files are being changed, or are gone. Try again."
         raise BadRequest(message, reason="broken-model") from None
-
-
-def _config_of(path: str) -> Path:
-    given = Path(path).expanduser().absolute()
-    return given / CONFIG if given.is_dir() else given
 
 
 def discover(root: Path) -> dict[str, Path]:
@@ -203,32 +214,62 @@ def _is_project(folder: Path) -> bool:
         return False
 
 
-def _deciding_files(model: Model) -> Iterator[tuple[str, Path]]:
+def _deciding_files(model: Model, trainingsetindex: int | None, shuffle: int | None) -> Iterator[tuple[str, Path]]:
     project = model.config.parent
-    values = read_yaml(model.config)
+    values = read_config(model.config)
     yield CONFIG, model.config
     if model.kind == "3d":
         for path in listed(project / "camera_matrix"):
             if path.suffix == ".pickle":
                 yield f"camera_matrix/{path.name}", path
         for keys, config in camera_configs(values, model.config).items():
-            yield from ((f"{keys[0]}/{name}", path) for name, path in _deciding_files(read_model(model.name, config)))
+            part = _deciding_files(read_model(model.name, config), trainingsetindex, shuffle)
+            yield from ((f"{keys[0]}/{name}", path) for name, path in part)
         return
     for network in networks(project, values):
-        yield from ((str(path.relative_to(project)), path) for path in network.files())
+        if trainingsetindex in (None, network.trainingsetindex) and shuffle in (None, network.shuffle):
+            yield from ((str(path.relative_to(project)), path) for path in network.files())
+
+
+@dataclass
+class _Digest:
+    """The SHA-256 of a file as it was at `stamp`."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    stamp: tuple[int, int] | None = None
+    value: str = ""
+
+
+class _Digests:
+    """The SHA-256 of files. Whoever wants one that is being computed waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[Path, _Digest] = {}
+
+    def of(self, path: Path) -> str:
+        """Return that of a file, which is read where it has changed since."""
+        with self._lock:
+            known = self._known.setdefault(path, _Digest())
+        with known.lock:
+            stat = path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size)
+            if known.stamp != stamp:
+                known.value, known.stamp = _digest(path), stamp
+            return known.value
 
 
 def _digest(path: Path) -> str:
     if path.name == CONFIG:
         # Where the project lies, and which videos it was made from, changes no pose.
         values = {key: value for key, value in read_yaml(path).items() if not _is_place(key)}
-        return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+        return hashlib.sha256(yaml.safe_dump(values, allow_unicode=True).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_place(key: str) -> bool:
-    return key in ("project_path", "video_sets", "video_sets_original") or key.startswith("config_file_")
+def _is_place(key: Any) -> bool:  # YAML knows keys that are no text
+    return key in ("project_path", "video_sets", "video_sets_original") or str(key).startswith("config_file_")
 
 
 def _mirror_project(project: Path, folder: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["2d", "3d"]
 CONFIG = "config.yaml"
@@ -108,11 +112,18 @@ class Model:
 
 def read_model(name: str, config: Path) -> Model:
     """Read a project. Whatever is wrong with it becomes the model's `problem`; nothing is raised."""
+    kind: Kind = "2d"
     try:
-        values = read_yaml(config)
-        return _read_3d(name, config, values) if "camera_names" in values else _read_2d(name, config, values)
+        if "camera_names" in read_yaml(config):
+            kind = "3d"
+        values = read_config(config)
+        return _read_3d(name, config, values) if kind == "3d" else _read_2d(name, config, values)
     except Unreadable as error:
-        return Model(name=name, kind="2d", config=config, problem=str(error))
+        problem = str(error)
+    except Exception as error:  # one project that nobody thought of must not hide all others
+        log.warning("The model %s cannot be read.", name, exc_info=True)
+        problem = f"its project cannot be read ({type(error).__name__}); the server's log says more."
+    return Model(name=name, kind=kind, config=config, problem=problem)
 
 
 def _read_2d(name: str, config: Path, values: Mapping[str, Any]) -> Model:
@@ -184,14 +195,45 @@ def _read_3d(name: str, config: Path, values: Mapping[str, Any]) -> Model:
 
 
 def camera_configs(values: Mapping[str, Any], config: Path) -> dict[tuple[str, ...], Path]:
-    """Return the 2D projects of a 3D project, each once, by the keys that name it."""
+    """Return the 2D projects of a 3D project, each once, by the keys that name it.
+
+    Raises
+    ------
+    Unreadable
+        One of them is a 3D project, which might name this one again.
+    """
     found: dict[Path, list[str]] = {}
     for camera in values.get("camera_names") or ():
         key = f"config_file_{camera}"
         if isinstance(values.get(key), str):
-            path = config.parent / Path(values[key]).expanduser()
-            found.setdefault(path / CONFIG if path.is_dir() else path, []).append(key)
+            path = config_of(config.parent / expanded(values[key]))
+            if _is_3d(path):
+                raise Unreadable(f"its {key} names a 3D project. Name the 2D project of that camera.")
+            found.setdefault(path, []).append(key)
     return {tuple(keys): path for path, keys in found.items()}
+
+
+def _is_3d(config: Path) -> bool:
+    try:
+        return "camera_names" in read_yaml(config)
+    except Unreadable:
+        return False
+
+
+def expanded(path: str) -> Path:
+    """Return a path with the user's folder in the place of ``~``; as it is where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def config_of(path: Path) -> Path:
+    """Return the config.yaml that is meant by its own path, or by that of the project's folder."""
+    try:
+        return path / CONFIG if path.is_dir() else path
+    except (OSError, ValueError):  # whoever reads it will say what is wrong
+        return path
 
 
 @dataclass(frozen=True)
@@ -286,14 +328,49 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise Unreadable(f"its {path.name} is not there any more, or was never where the server was told.") from None
     except OSError as error:
-        raise Unreadable(f"its {path.name} cannot be read ({error.strerror}).") from None
+        raise Unreadable(f"its {path.name[:100]} cannot be read ({error.strerror}).") from None
+    except ValueError:
+        raise Unreadable("its config.yaml is not there: a character in its path is not allowed.") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the values of a project's config.yaml, of which those that are used here are what they should be.
+
+    Raises
+    ------
+    Unreadable
+        As for `read_yaml`, or a value is of the wrong kind; the message names it.
+    """
+    values = read_yaml(path)
+    for key, (is_right, should_be) in _TYPES.items():
+        if values.get(key) is not None and not is_right(values[key]):
+            raise Unreadable(f"{key} in its config.yaml should be {should_be}. Correct it in a text editor.")
+    return values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_list_of(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(is_right, value))
+
+
+#: What the values of a config.yaml must be, where they are there at all.
+_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "TrainingFraction": (_is_list_of(_is_number), "a list of numbers, such as [0.95]"),
+    "iteration": (lambda value: isinstance(value, int), "a whole number"),
+    "camera_names": (_is_list_of(lambda name: isinstance(name, str | int)), "a list of names, such as [left, right]"),
+    **dict.fromkeys(("x1", "x2", "y1", "y2"), (_is_number, "a number of pixels")),
+}
 
 
 @lru_cache(maxsize=256)
 def _parse_yaml(path: Path, _mtime: int, _size: int) -> dict[str, Any]:
+    text = path.read_bytes()
     try:
-        values = yaml.load(path.read_text("utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        values = yaml.load(text.decode(), Loader=_Loader)
+    except Exception as error:  # a wrong tag makes the parser raise almost anything
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise Unreadable(f"its {path.name} is not valid YAML{where}. Correct it in a text editor.") from None

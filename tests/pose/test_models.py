@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import sys
+import threading
 
 import pytest
 import yaml
@@ -234,6 +235,74 @@ def test_a_3d_project_that_cannot_be_used_says_why(three_d, changes, says):
     assert refused.value.reason == "broken-model"
 
 
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("TrainingFraction: 0.95", "TrainingFraction in its config.yaml should be a list of numbers"),
+        ("TrainingFraction: [.nan]", "TrainingFraction in its config.yaml should be a list of numbers"),
+        ("TrainingFraction: [.inf]", "TrainingFraction in its config.yaml should be a list of numbers"),
+        ("TrainingFraction: [95%]", "TrainingFraction in its config.yaml should be a list of numbers"),
+        ("iteration: one", "iteration in its config.yaml should be a whole number"),
+        ("x1: left", "x1 in its config.yaml should be a number of pixels"),
+        ("camera_names: 5", "camera_names in its config.yaml should be a list of names"),
+        ("camera_names: [[left]]", "camera_names in its config.yaml should be a list of names"),
+        ("note: !!timestamp soon", "not valid YAML"),
+    ],
+)
+def test_a_mistyped_value_is_named_and_hides_no_other_model(project, typed, says):
+    broken = project("lab/broken")
+    key = typed.partition(":")[0]
+    kept = yaml.safe_dump({name: value for name, value in CONFIG.items() if name != key})
+    broken.write_text(f"{kept}{typed}\n")
+    known = Models({"arm": str(project("lab/whole")), "broken": str(broken)}, "")
+    assert [(model.name, model.problem is None) for model in known.all()] == [("arm", True), ("broken", False)]
+    with pytest.raises(BadRequest, match=says) as refused:
+        known.find("broken")
+    assert refused.value.reason == "broken-model"
+
+
+def test_what_nobody_thought_of_hides_no_other_model(project, monkeypatch, caplog):
+    def fail(value):
+        raise TypeError("nobody thought of this")
+
+    known = Models({"arm": str(project())}, "")
+    monkeypatch.setattr("dlc_jupyter.pose.projects._pairs", fail)
+    (model,) = known.all()
+    assert model.problem == "its project cannot be read (TypeError); the server's log says more."
+    assert "nobody thought of this" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/lab/a\0b/config.yaml", "/lab/" + "x" * 5000, "~nobody-of-that-name/config.yaml"])
+def test_a_path_that_cannot_be_is_told_of_its_own_model_only(project, three_d, path):
+    known = Models({"arm": str(three_d(config_file_left=path)), "typo": path}, "")
+    arm, typo = known.all()
+    assert arm.problem.startswith("its 2D project: its ")
+    assert typo.problem.startswith("its ")
+    assert len(arm.problem + typo.problem) < 400
+
+
+@pytest.mark.parametrize("camera", ["config_file_left", "config_file_right"])
+def test_a_3d_project_that_names_itself_is_refused(three_d, tmp_path, camera):
+    itself = tmp_path / "lab/reach3d/config.yaml"
+    known = Models({"arm": str(three_d(**{camera: str(itself)}))}, "")
+    assert known.all()[0].kind == "3d"
+    with pytest.raises(BadRequest, match=f"its {camera} names a 3D project"):
+        known.find("arm", "3d")
+    with pytest.raises(BadRequest, match=f"its {camera} names a 3D project"):
+        known.stage(read_model("arm", itself), tmp_path / "scratch")
+
+
+def test_a_key_that_is_no_text_does_no_harm(project, tmp_path):
+    config = project()
+    config.write_text(config.read_text() + "7: note\n2026-11-01: {1: one, two: 2}\n")
+    known = Models({"arm": str(config)}, "")
+    first = known.fingerprint(known.find("arm"))
+    staged = known.stage(known.find("arm"), tmp_path / "model")
+    assert yaml.safe_load(staged.read_text())[7] == "note"
+    config.write_text(config.read_text().replace("two: 2", "two: 3"))
+    assert known.fingerprint(known.find("arm")) != first
+
+
 def test_a_project_that_was_never_trained_is_not_taken_for_one_of_tensorflow(project):
     config = project()
     shutil.rmtree(config.parent / "dlc-models-pytorch")
@@ -280,6 +349,62 @@ def test_the_fingerprint_is_not_read_anew_each_time(project, monkeypatch):
     first = known.fingerprint(known.find("arm"))
     monkeypatch.setattr(models, "_digest", lambda path: pytest.fail("read again"))
     assert known.fingerprint(known.find("arm")) == first
+
+
+def test_the_fingerprint_of_one_network_does_not_depend_on_the_others(project, monkeypatch):
+    config = project()
+    other = shutil.copytree(
+        config.parent / "dlc-models-pytorch/iteration-1/reachNov1-trainset95shuffle2",
+        config.parent / "dlc-models-pytorch/iteration-1/reachNov1-trainset80shuffle2",
+    )
+    known = Models({"arm": str(config)}, "")
+    read, digest = [], models._digest
+    monkeypatch.setattr(models, "_digest", lambda path: (read.append(path), digest(path))[1])
+
+    def now(trainingsetindex):
+        return known.fingerprint(known.find("arm"), trainingsetindex=trainingsetindex, shuffle=2)
+
+    first = now(0)
+    assert not [path for path in read if other in path.parents]
+    second, whole = now(1), known.fingerprint(known.find("arm"))
+    (other / "train/snapshot-090.pt").write_bytes(b"trained longer")
+    assert now(0) == first
+    assert now(1) != second
+    assert known.fingerprint(known.find("arm")) != whole
+
+
+def test_many_who_ask_at_once_read_a_file_once(project, monkeypatch):
+    known = Models({"arm": str(project())}, "")
+    model, digest = known.find("arm"), models._digest
+    read, asked, all_asked = [], [], threading.Event()
+
+    def slowly(path):
+        read.append(path)
+        all_asked.wait(20)
+        return digest(path)
+
+    def ask():
+        asked.append(None)
+        if len(asked) == 4:
+            all_asked.set()
+        found.append(known.fingerprint(model))
+
+    found: list[str] = []
+    monkeypatch.setattr(models, "_digest", slowly)
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    assert len(read) == len(set(read))
+
+
+def test_a_registered_model_is_found_without_looking_through_the_models_folder(project, tmp_path, monkeypatch):
+    known = Models({"arm": str(project())}, str(tmp_path))
+    monkeypatch.setattr(models, "discover", lambda root: pytest.fail("looked through"))
+    assert known.find("arm").problem is None
 
 
 def test_the_fingerprint_of_a_3d_project_covers_calibration_and_2d_project(three_d):
