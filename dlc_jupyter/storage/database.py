@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Ind
 from dlc_jupyter.storage.disk import disk_full
 
 SCHEMA_VERSION = 1
+
+#: How long a connection waits for others to let it write, in seconds.
+PATIENCE = 15.0
+
+#: The lock under which PostgreSQL's tables are made: any number that nobody else takes.
+MIGRATION_LOCK = 0x646C63
 
 #: Origins of files that somebody brought here; any other origin is the id of the analysis that made the file.
 BROUGHT = ("upload", "path")
@@ -68,7 +75,6 @@ analyses = Table(
     Column("attempt", Integer, nullable=False, default=0),
     Column("worker", String(255)),
     Column("lease_until", Float(53)),
-    Column("process", String(64)),  # "<process group>:<start time>" of the engine child, for clean-up after a crash
     Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("progress", JSON(none_as_null=True)),
     Column("result", JSON(none_as_null=True)),
@@ -135,7 +141,7 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view for reading, which never waits for a writer."""
-        with self.engine.connect().execution_options(read_only=True) as connection:
+        with self.engine.connect().execution_options(**_reading(self.engine.dialect.name)) as connection:
             yield connection
 
     def insert_if_new(self, table: Table, values: dict[str, Any]) -> Any:
@@ -149,6 +155,8 @@ class Database:
 
     def _migrate(self) -> None:
         with self.write() as connection:
+            if self.engine.dialect.name == "postgresql":  # SQLite has one writer at a time as it is
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             metadata.create_all(connection)
             version = connection.execute(sa.select(schema.c.version)).scalar()
             if version is None:
@@ -167,8 +175,15 @@ def database_url(root: Path, configured: str) -> str:
 
 def _options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": 15, "check_same_thread": False}}
+        return {"connect_args": {"timeout": PATIENCE, "check_same_thread": False}}
     return {"pool_pre_ping": True}
+
+
+def _reading(dialect: str) -> dict[str, Any]:
+    """Return the options of a connection that sees one moment, however many statements it reads with."""
+    if dialect == "postgresql":
+        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return {"read_only": True}
 
 
 def _prepare_sqlite(engine: sa.Engine, journal_mode: str) -> None:
@@ -177,7 +192,7 @@ def _prepare_sqlite(engine: sa.Engine, journal_mode: str) -> None:
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        connection.execute(f"PRAGMA journal_mode={journal_mode}")
+        _set_journal_mode(connection, journal_mode)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -185,3 +200,16 @@ def _prepare_sqlite(engine: sa.Engine, journal_mode: str) -> None:
     def began(connection: sa.Connection) -> None:
         read_only = connection.get_execution_options().get("read_only")
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _set_journal_mode(connection: sqlite3.Connection, mode: str) -> None:
+    """Set it, and wait for others that do so too: SQLite's own time-out does not cover the change of the mode."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode={mode}")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

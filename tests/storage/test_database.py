@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import sqlalchemy as sa
 
 from dlc_jupyter.errors import NoSpace
+from dlc_jupyter.storage import database as database_module
 from dlc_jupyter.storage.database import SCHEMA_VERSION, Database, analyses, database_url, file_names, files, schema
 
 FILE = {"filename": "a", "content_type": "a/b", "size": 1, "created": 1.0, "used": 1.0, "origin": "upload"}
@@ -93,6 +96,28 @@ def test_servers_that_start_at_the_same_time_make_one_database(url):
     database = Database(url)
     assert count(database, schema) == 1
     database.close()
+
+
+@pytest.fixture
+def another_server(root):
+    """A server that has just begun to make the tables: at this moment SQLite refuses others without any waiting."""
+    with contextlib.closing(sqlite3.connect(root / "dlc.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE workers (name)")
+        yield connection
+
+
+def test_a_server_waits_for_another_that_makes_the_tables(url, another_server, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _seconds: another_server.execute("ROLLBACK"))
+    database = Database(url)
+    assert count(database, schema) == 1
+    database.close()
+
+
+def test_a_server_does_not_wait_for_ever(url, another_server, monkeypatch):
+    monkeypatch.setattr(database_module, "PATIENCE", 0.05)
+    with pytest.raises(sa.exc.OperationalError, match="database is locked"):
+        Database(url)
 
 
 # -- transactions ------------------------------------------------------------------------------------------------------
