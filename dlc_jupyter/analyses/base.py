@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_origin
 
@@ -21,6 +22,8 @@ import pydantic
 from pydantic import ConfigDict
 
 from dlc_jupyter.errors import BadRequest
+
+log = logging.getLogger(__name__)
 
 ENTRY_POINTS = "dlc_jupyter.analyses"
 
@@ -230,16 +233,39 @@ def _explain(found: Any) -> dict[str, str]:
 
 @cache
 def registry() -> dict[str, type[Analysis]]:
-    """Return every analysis by name: the built-in ones, and those of other packages' entry points."""
+    """Return every analysis by name: the built-in ones, and those of other packages' entry points.
+
+    What cannot be loaded is left out, and the log says so: the analyses of others go on.
+    """
     from dlc_jupyter.analyses.label import Label
     from dlc_jupyter.analyses.sleep import Sleep
     from dlc_jupyter.analyses.video import Video
 
     found: dict[str, type[Analysis]] = {each.name: each for each in (Sleep, Video, Label)}
     for entry in entry_points(group=ENTRY_POINTS):
-        added = entry.load()
-        found.setdefault(added.name, added)
+        try:
+            added = _load(entry)
+        except (Exception, SystemExit) as error:
+            package = entry.dist.name if entry.dist else "an unknown package"
+            log.warning(
+                "The analysis %s of %s is left out: %s: %s",
+                *(entry.name, package, type(error).__name__, error),
+                exc_info=True,
+            )
+        else:
+            found.setdefault(added.name, added)
     return found
+
+
+def _load(entry: EntryPoint) -> type[Analysis]:
+    """Return the analysis of an entry point, which can be described to users."""
+    added = entry.load()
+    if not (isinstance(added, type) and issubclass(added, Analysis)):
+        raise TypeError(f"{entry.value} is no subclass of dlc_jupyter.analyses.base.Analysis")
+    if not isinstance(getattr(added, "name", None), str):
+        raise TypeError(f"{entry.value} has no name")
+    added.Parameters.model_json_schema()
+    return added
 
 
 def find_analysis(name: str) -> type[Analysis]:
