@@ -145,9 +145,10 @@ class Database:
             yield connection
 
     def insert_if_new(self, table: Table, values: dict[str, Any]) -> Any:
-        """Return an INSERT that does nothing where the row is there already."""
+        """Return an INSERT that does nothing where the row is there already: its ``rowcount`` is 0 then."""
         dialect = importlib.import_module(f"sqlalchemy.dialects.{self.engine.dialect.name}")
-        return dialect.insert(table).values(**values).on_conflict_do_nothing()
+        insert = dialect.insert(table).values(**values).on_conflict_do_nothing()
+        return insert.execution_options(preserve_rowcount=True)
 
     def close(self) -> None:
         """Close every connection."""
