@@ -167,8 +167,6 @@ class Attempt:
 
     def _take(self, event: dict[str, Any], ending: Ending, watch: Watch) -> None:
         match event:
-            case {"event": "started", "process": process}:
-                self._records.set_process(self._id, self._worker, process)
             case {"event": "progress"}:
                 watch.progress(event)
             case {"event": "note", "message": message}:

@@ -42,7 +42,6 @@ def be_child(order: protocol.Order, events: int, host: int) -> NoReturn:
             os._exit(1)
         _forget_host()
         teller = Teller(events)
-        teller.tell("started", pid=os.getpid(), process=processes.identity(os.getpid()))
         _enter(order)
         code = 0 if _run(order, teller) else 1
     except BaseException:

@@ -36,12 +36,6 @@ def adopt_orphans() -> None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def identity(pid: int) -> str:
-    """Return ``<pid>:<start time>``, which no later process will have before the next boot."""
-    fields = _stat(pid)
-    return f"{pid}:{fields[19]}" if fields else f"{pid}:"
-
-
 def children(pid: int) -> list[int]:
     """Return the processes whose parent is `pid`, dead ones that nobody has waited for included."""
     return [each for each in _all() if (fields := _stat(each)) and int(fields[1]) == pid]

@@ -9,7 +9,6 @@ event       further fields
 =========== ==========================================================================================
 ready       ``pid``, ``versions``, ``problem``: why models cannot run, or null
 broken      ``problem``: why this Python cannot be the engine at all; it exits
-started     ``pid``, ``process``: what `processes.identity` says of the process that runs the analysis
 progress    ``done, total, unit``
 note        ``message``
 result      ``result``: fields ending in ``_file`` are paths relative to the scratch folder
@@ -25,7 +24,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-#: The engine host adds ``gone`` for the worker's own use: the host has died, and everything of it is gone.
+#: Added by the worker's end of the pipes (`engine_process`): the host has died, and everything of it is gone.
 GONE = {"event": "gone"}
 
 

@@ -59,7 +59,6 @@ class Record:
     finished: float | None
     attempt: int
     worker: str | None
-    process: str | None
     cancel_requested: bool
     request_key: str | None
     idempotency_key: str | None

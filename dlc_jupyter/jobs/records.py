@@ -230,7 +230,6 @@ class Records:
                 started=now,
                 attempt=analyses.c.attempt + 1,
                 progress=None,
-                process=None,
             )
             .returning(analyses.c.seq)
         )
@@ -261,11 +260,6 @@ class Records:
         asked = sa.select(analyses.c.cancel_requested).where(*_held(analysis_id, worker))
         with self.database.read() as connection:
             return connection.scalar(asked)
-
-    def set_process(self, analysis_id: str, worker: str, process: str) -> None:
-        """Note which process group runs it, so that a later worker can end what a crash left behind."""
-        with self.database.write() as connection:
-            connection.execute(analyses.update().where(*_held(analysis_id, worker)).values(process=process))
 
     def succeed(
         self,
@@ -340,7 +334,7 @@ class Records:
         Returns
         -------
         list of Record
-            The analyses as they stood before, with the process group that may still have to be ended.
+            The analyses as they stood before, with the name of the worker that they lost.
         """
         lost = [analyses.c.state == State.RUNNING]
         if worker_prefix:
@@ -439,7 +433,7 @@ class Records:
             return outputs
 
 
-_ENDED: dict[str, Any] = {"worker": None, "lease_until": None, "process": None}
+_ENDED: dict[str, Any] = {"worker": None, "lease_until": None}
 _BACK_IN_QUEUE: dict[str, Any] = {**_ENDED, "state": State.QUEUED, "started": None, "progress": None}
 
 

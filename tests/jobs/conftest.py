@@ -16,7 +16,7 @@ import pytest
 from dlc_jupyter.jobs import processes
 from dlc_jupyter.jobs.lock import worker_prefix
 from dlc_jupyter.jobs.queue import Doorbell
-from dlc_jupyter.jobs.record import Record, Request
+from dlc_jupyter.jobs.record import Record, Request, State
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.database import Database, database_url
@@ -41,7 +41,9 @@ def wait_until_fixture() -> Callable[..., Any]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=str(tmp_path / "data"), device_lock_dir=str(tmp_path / "locks"), threads=1)
+    return Settings(
+        data_dir=str(tmp_path / "data"), device_lock_dir=str(tmp_path / "locks"), threads=1, min_free_bytes=0
+    )
 
 
 @pytest.fixture
@@ -113,8 +115,8 @@ class Room:
 
     def running(self, analysis_id: str) -> int:
         """Wait until the process of an analysis runs, and return its id."""
-        process: str = wait_until(lambda: self.record(analysis_id).process)
-        return int(process.partition(":")[0])
+        wait_until(lambda: self.record(analysis_id).state is State.RUNNING)
+        return int(wait_until(lambda: processes.children(self.host_pid()))[0])
 
     def log(self, analysis_id: str) -> str:
         path = self.settings.root / "logs" / f"{analysis_id}.log"

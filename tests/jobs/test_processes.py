@@ -59,16 +59,6 @@ def test_a_name_must_begin_so_not_merely_hold_it(start, worker, wait_until):
     assert mine.pid not in processes.marked(worker[1:])
 
 
-def test_identity_is_the_pid_and_when_it_began(start, worker):
-    mine = start(worker)
-    identity = processes.identity(mine.pid)
-    assert identity.partition(":")[0] == str(mine.pid)
-    assert identity == processes.identity(mine.pid) != processes.identity(os.getpid())
-    mine.kill()
-    mine.wait()
-    assert processes.identity(mine.pid) == f"{mine.pid}:"
-
-
 def test_children_are_the_direct_ones(start, worker):
     mine = start(worker)
     assert mine.pid in processes.children(os.getpid())

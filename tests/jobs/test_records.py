@@ -275,7 +275,6 @@ def test_failure_keeps_the_reason(records, claimed):
         lambda records, each: records.cancelled(each, "you", 2005),
         lambda records, each: records.release(each, "you"),
         lambda records, each: records.retry(each, "you", 2005, 3, ERROR),
-        lambda records, each: records.set_process(each, "you", "1:2"),
     ],
 )
 def test_nobody_else_can_touch_a_running_analysis(records, claimed, transition):
@@ -285,12 +284,11 @@ def test_nobody_else_can_touch_a_running_analysis(records, claimed, transition):
 
 
 def test_given_back_it_is_as_if_never_claimed(records, claimed):
-    records.set_process(claimed.analysis_id, "me", "1:2")
     records.heartbeat(claimed.analysis_id, "me", 2001, 30, {"done": 1})
     assert records.release(claimed.analysis_id, "me")
     back = records.find(claimed.analysis_id)
     assert (back.state, back.attempt, back.position) == (State.QUEUED, 0, 1)
-    assert (back.worker, back.process, back.started, back.progress) == (None, None, None, None)
+    assert (back.worker, back.started, back.progress) == (None, None, None)
 
 
 def test_tried_again_it_counts_and_fails_in_the_end(records, claimed):

@@ -1,0 +1,156 @@
+"""One attempt, with a real engine and a real table: what becomes of the analysis when something else goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from dlc_jupyter.analyses.sleep import Sleep
+from dlc_jupyter.jobs import processes
+from dlc_jupyter.jobs.attempt import Attempt, Place
+from dlc_jupyter.jobs.engine_process import Engine
+from dlc_jupyter.jobs.record import Record, Request, State
+from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.jobs.scratch import Scratch
+from dlc_jupyter.jobs.watch import Watch
+from dlc_jupyter.pose.models import Models
+from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.files import FileStore
+
+WORKER = "attempts/"
+
+
+@pytest.fixture
+def requests(settings: Settings) -> Requests:
+    return Requests(settings, Models({}, ""))
+
+
+@pytest.fixture
+def scratch(settings: Settings, files: FileStore, records: Records, requests: Requests) -> Scratch:
+    return Scratch(settings, files, records, Models({}, ""), requests)
+
+
+@pytest.fixture
+def engine(
+    settings: Settings, scratch: Scratch, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    engine = Engine(settings, WORKER, threads=1)
+    engine.start()
+    assert engine.wait(20.0)
+    yield engine
+    engine.close()
+
+
+Try = Callable[..., Record]
+
+
+@pytest.fixture
+def attempt(settings: Settings, records: Records, scratch: Scratch, requests: Requests, engine: Engine) -> Try:
+    """Ask for an analysis and try it once; return what became of it."""
+
+    def once(name: str, **parameters: object) -> Record:
+        prepared = requests.prepare(name, parameters, [])
+        asked = records.create(Request(prepared.analysis, prepared.parameters, request_key=prepared.request_key), 1.0)
+        record = records.claim(WORKER, time.time(), 30.0)
+        assert record is not None
+        assert record.analysis_id == asked.analysis_id
+        assert engine.wait(20.0)
+        Attempt(settings, records, scratch, requests, engine, WORKER, record, threading.Event()).perform(Place())
+        return records.find(record.analysis_id)
+
+    return once
+
+
+def test_a_worker_that_errs_ends_what_it_has_started_and_the_next_analysis_is_none_the_worse(
+    attempt: Try, engine: Engine, records: Records, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., object]
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("the worker's own fault")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Watch, "progress", broken)
+        asked = attempt("sleep", time=600)
+    assert (asked.state, asked.attempt) == (State.QUEUED, 1)
+    wait_until(lambda: not processes.marked(WORKER) or engine.status()["state"] == "ready")
+    records.cancel(asked.analysis_id, time.time())
+    after = attempt("sleep", time=0)
+    assert (after.state, after.attempt) == (State.SUCCEEDED, 1)
+
+
+def test_an_error_of_the_worker_s_own_that_comes_each_time_is_a_failure_that_says_so(
+    attempt: Try, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("the worker's own fault")
+
+    settings.max_attempts = 1
+    monkeypatch.setattr(Watch, "progress", broken)
+    failed = attempt("sleep", time=600)
+    assert failed.state is State.FAILED
+    assert failed.error is not None
+    assert failed.error["type"] == "WorkerError"
+
+
+def test_a_disk_that_is_full_before_the_first_line_of_the_log_is_called_so(
+    attempt: Try, scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_analysis_id: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(scratch, "log", full)
+    failed = attempt("sleep", time=0)
+    assert failed.state is State.FAILED
+    assert failed.error is not None
+    assert "no space left" in failed.error["message"]
+
+
+@pytest.fixture
+def reusable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the smallest analysis be one whose result answers the same request again."""
+    monkeypatch.setattr(Sleep, "reusable", True)
+
+
+@pytest.mark.usefixtures("reusable")
+def test_the_same_request_is_answered_with_the_same_result(attempt: Try, records: Records, requests: Requests) -> None:
+    done = attempt("sleep", time=0)
+    again = records.create(requests.prepare("sleep", {"time": 0}, []), 2.0)
+    assert (again.state, again.result) == (State.SUCCEEDED, done.result)
+
+
+@pytest.mark.usefixtures("reusable")
+def test_a_result_made_by_another_deeplabcut_than_it_was_asked_of_answers_no_other_request(
+    attempt: Try, engine: Engine, records: Records, requests: Requests
+) -> None:
+    engine.versions = {**engine.versions, "deeplabcut": "2.0.0"}
+    assert attempt("sleep", time=0).state is State.SUCCEEDED
+    assert records.create(requests.prepare("sleep", {"time": 0}, []), 2.0).state is State.QUEUED
+
+
+def test_another_version_installed_is_noticed_while_the_engine_runs(engine: Engine) -> None:
+    assert not engine.outdated({"deeplabcut": engine.versions["deeplabcut"]})
+    assert not engine.outdated({"deeplabcut": None})
+    assert engine.outdated({"deeplabcut": "99.0"})
+
+
+def test_a_cancel_while_the_result_is_being_stored_still_counts(
+    attempt: Try, records: Records, scratch: Scratch, monkeypatch: pytest.MonkeyPatch, files: FileStore
+) -> None:
+    store = scratch.store_outputs
+
+    def cancelled_meanwhile(order: object, result: object) -> object:
+        stored = store(order, result)  # type: ignore[arg-type]
+        [running] = [each for each in records.page() if each.state is State.RUNNING]
+        assert records.cancel(running.analysis_id, time.time()) is State.RUNNING
+        return stored
+
+    monkeypatch.setattr(scratch, "store_outputs", cancelled_meanwhile)
+    monkeypatch.setattr(Watch, "write_progress", lambda _self: None)
+    assert attempt("sleep", time=0).state is State.CANCELLED
+    assert files.page() == []
