@@ -113,9 +113,9 @@ def _require(settings: Settings) -> None:
         raise CommandError(
             f"DeepLabCut is not installed in {settings.engine_python}. Run: {findings.INSTALL}, or set engine_python."
         )
-    ffmpeg = findings.ffmpeg()
+    ffmpeg = findings.ffmpeg(settings)
     if ffmpeg.state != "ok":
-        raise CommandError(f"{ffmpeg.text}. {ffmpeg.advice}")
+        raise CommandError(f"ffmpeg {ffmpeg.text}. {ffmpeg.advice}")
 
 
 def write_config(folder: Path, settings: Settings) -> Path:

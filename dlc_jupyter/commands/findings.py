@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
@@ -21,6 +22,8 @@ from dlc_jupyter.commands import engine_probe
 from dlc_jupyter.commands.database import opened
 from dlc_jupyter.commands.options import CommandError
 from dlc_jupyter.commands.terminal import duration, size
+from dlc_jupyter.jobs import devices
+from dlc_jupyter.jobs.engine import BESIDES
 from dlc_jupyter.jobs.roster import Roster
 from dlc_jupyter.pose.models import Model, Models
 from dlc_jupyter.settings import Settings
@@ -29,6 +32,7 @@ State = Literal["ok", "warning", "missing"]
 
 INSTALL = "pip install 'dlc-jupyter[deeplabcut]'"
 PROBE_SECONDS = 180
+OLDEST_DEEPLABCUT = (3, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,9 @@ def _deeplabcut(found: Mapping[str, Any], settings: Settings) -> Iterable[Findin
             f"{installed} is installed, but cannot be imported: {error}",
             "Mend what is named below, or make a new environment with: " + INSTALL,
         )
-    elif installed.startswith(("1.", "2.", "3.0.0", "3.0.1")):
-        yield missing("DeepLabCut", f"{installed} is too old", f"3.0.2 or newer is needed: {INSTALL}")
+    elif _release(installed) < OLDEST_DEEPLABCUT:
+        oldest = ".".join(map(str, OLDEST_DEEPLABCUT))
+        yield missing("DeepLabCut", f"{installed} is too old", f"{oldest} or newer is needed: {INSTALL}")
     else:
         yield ok("DeepLabCut", f"{installed}, Python {found['python']} ({settings.engine_python})")
     for name in ("av", "pydantic"):
@@ -158,8 +163,13 @@ def _deeplabcut(found: Mapping[str, Any], settings: Settings) -> Iterable[Findin
             yield missing(
                 name,
                 f"cannot be imported in {settings.engine_python}: {found['errors'][name]}",
-                f"Run there: {INSTALL}",
+                f"Run there: pip install '{BESIDES[name]}'" if name in BESIDES else f"Run there: {INSTALL}",
             )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers that a version begins with."""
+    return tuple(int(number) for number in re.findall(r"\d+", re.split(r"[^\d.]", version, maxsplit=1)[0]))
 
 
 def _torch(found: Mapping[str, Any]) -> Iterable[Finding]:
@@ -191,7 +201,7 @@ def _opencv(found: Mapping[str, Any]) -> Iterable[Finding]:
     if len(found["opencv"]) > 1:
         remove = " ".join(name for name in found["opencv"])
         yield warning("OpenCV", f"{text}: they overwrite each other", f"Run: pip uninstall {remove}; then {keep[5:]}")
-    elif any(number.startswith("5.") for number in found["opencv"].values()):
+    elif any(_release(number) >= (5,) for number in found["opencv"].values()):
         yield warning("OpenCV", f"{text}: DeepLabCut's camera calibration fails with OpenCV 5", keep)
     else:
         yield ok("OpenCV", text)
@@ -201,7 +211,7 @@ def _gpu(found: Mapping[str, Any], settings: Settings) -> Iterable[Finding]:
     if found["torch"].get("gpus"):
         yield ok("GPU", ", ".join(found["torch"]["gpus"]))
         return
-    there = _nvidia_gpus()
+    there = [gpu.name for gpu in devices.visible_gpus({})]  # whatever torch says
     wanted = settings.device.startswith("cuda")
     finding = missing if wanted else warning
     if there and found["torch"].get("cuda_build"):
@@ -217,33 +227,34 @@ def _gpu(found: Mapping[str, Any], settings: Settings) -> Iterable[Finding]:
         yield warning("GPU", "none is found: analyses run on the processor", advice)
 
 
-def _nvidia_gpus() -> list[str]:
-    """Return the names of the GPUs that the driver knows, whatever torch says."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
-
-
 # -- ffmpeg ----------------------------------------------------------------------------------------------------------
 
 
-def ffmpeg() -> Finding:
-    """Look for ffmpeg, ffprobe and the H.264 encoder."""
+#: Run by the engine's Python: the ffmpeg that came with DeepLabCut, which `pose.render.find_ffmpeg` falls back to.
+_BUNDLED = "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"
+
+
+def ffmpeg(settings: Settings) -> Finding:
+    """Look for the ffmpeg that writes labelled videos, and its H.264 encoder. Nothing else needs it, or ffprobe."""
     advice = "Install it: sudo apt-get install ffmpeg, or: conda install -c conda-forge ffmpeg"
-    absent = [name for name in ("ffmpeg", "ffprobe") if shutil.which(name) is None]
-    if absent:
-        return missing("ffmpeg", f"{' and '.join(absent)} not found: labelled videos cannot be made", advice)
-    command = ["ffmpeg", "-hide_banner", "-encoders"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
-    if "libx264" not in done.stdout:
-        return missing("ffmpeg", "it cannot write H.264 (no libx264): labelled videos cannot be made", advice)
-    first = subprocess.run(["ffmpeg", "-version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
-    return ok("ffmpeg", f"{' '.join(first.stdout.split()[2:3])} with libx264")
+    system = shutil.which("ffmpeg")
+    command = system or _said([settings.engine_python, "-c", _BUNDLED]).strip()
+    if not command:
+        return warning("ffmpeg", "not found: poses can be had, but labelled videos cannot be made", advice)
+    whose = "" if system else ", the one that came with DeepLabCut"
+    if "libx264" not in _said([command, "-hide_banner", "-encoders"]):
+        text = f"cannot write H.264 (no libx264{whose}): poses can be had, but labelled videos cannot be made"
+        return warning("ffmpeg", text, advice)
+    return ok("ffmpeg", f"{' '.join(_said([command, '-version']).split()[2:3])} with libx264{whose}")
+
+
+def _said(command: list[str]) -> str:
+    """Return what a program prints; nothing where it cannot be run."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 # -- the data folder -------------------------------------------------------------------------------------------------
@@ -327,7 +338,7 @@ def subjects(settings: Settings) -> list[tuple[str, Callable[[], Iterable[Findin
     return [
         ("", server),
         ("importing DeepLabCut, about ten seconds", lambda: engine(settings)),
-        ("", lambda: [ffmpeg()]),
+        ("", lambda: [ffmpeg(settings)]),
         ("", lambda: data_folder(settings)),
         ("", lambda: [worker(settings)]),
         ("", lambda: models(settings)),

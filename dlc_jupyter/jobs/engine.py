@@ -28,6 +28,8 @@ from dlc_jupyter.jobs.engine_child import be_child, without_paths
 
 #: How long an analysis that is to stop may take to end by itself, in seconds. Then it is killed.
 GRACE = 1.0
+#: What analyses import besides DeepLabCut and what that brings, and what to install for it.
+BESIDES = {"av": "av>=18,<19"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -60,7 +62,7 @@ def _take_pipes() -> tuple[int, int]:
 def _preload(modules: list[str]) -> str | None:
     """Import what the analyses will need. Return why that failed, in a sentence, or None."""
     registry()
-    for name in modules:
+    for name in [*modules, *(BESIDES if "deeplabcut" in modules else ())]:
         try:
             importlib.import_module(name)
         except Exception as error:
@@ -68,8 +70,8 @@ def _preload(modules: list[str]) -> str | None:
             reason = " ".join(f"{type(error).__name__}: {without_paths(str(error))}".split())[:300]
             return (
                 f"{name} cannot be imported in the engine's Python {platform.python_version()} ({reason}). "
-                "Install it there with pip install 'dlc-jupyter[deeplabcut]', or set DLCApp.engine_python to the "
-                "Python that has it; dlc-jupyter check says more."
+                f"Install it there with pip install '{BESIDES.get(name, 'dlc-jupyter[deeplabcut]')}', or set "
+                "DLCApp.engine_python to the Python that has it; dlc-jupyter check says more."
             )
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():

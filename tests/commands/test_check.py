@@ -97,7 +97,11 @@ def test_where_everything_is_there_every_finding_is_well(python_with: Callable[.
             {"errors__deeplabcut": "ImportError: numpy.core"},
             *("DeepLabCut", "missing", "cannot be imported: ImportError: numpy.core", findings.INSTALL),
         ),
-        ({"errors__av": "ModuleNotFoundError: av"}, "av", "missing", "cannot be imported", findings.INSTALL),
+        ({"versions__deeplabcut": "3.0.2rc1"}, "DeepLabCut", "ok", "3.0.2rc1", ""),
+        ({"versions__deeplabcut": "3.0.10"}, "DeepLabCut", "ok", "3.0.10", ""),
+        ({"versions__deeplabcut": "3.0"}, "DeepLabCut", "missing", "3.0 is too old", "3.0.2 or newer"),
+        ({"versions__deeplabcut": "10.0"}, "DeepLabCut", "ok", "10.0", ""),
+        ({"errors__av": "ModuleNotFoundError: av"}, "av", "missing", "cannot be imported", "pip install 'av>=18,<19'"),
         ({"errors__pydantic": "ImportError: x"}, "pydantic", "missing", "cannot be imported", findings.INSTALL),
         ({"versions__torch": None}, "torch", "missing", "not installed", findings.INSTALL),
         ({"errors__torch": "OSError: libcudart.so"}, "torch", "missing", "libcudart.so", findings.INSTALL),
@@ -126,7 +130,7 @@ def test_what_an_engine_s_python_may_lack(
     assert advice in finding.advice
 
 
-GPUS = "[ $# -eq 2 ] && echo 'NVIDIA T4'"
+GPUS = "echo '0, GPU-aaaa-1, NVIDIA T4, 15360'"
 
 
 @pytest.mark.parametrize(
@@ -237,28 +241,46 @@ def test_whether_jupyter_loads_the_extension(config_dir: Path, written: bool | N
     assert written or "jupyter server extension enable dlc_jupyter" in finding.advice
 
 
-@pytest.mark.parametrize(
-    ("there", "text"),
-    [
-        ([], "ffmpeg and ffprobe not found"),
-        (["ffmpeg"], "ffprobe not found"),
-        (["ffmpeg", "ffprobe"], "it cannot write H.264"),
-    ],
-)
-def test_ffmpeg_that_is_not_there_or_cannot_do_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], text: str
-) -> None:
-    for name in there:
-        program(tmp_path / "bin" / name, "echo ' V..... mpeg4'")
+@pytest.fixture
+def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder in which programs are found; it is empty."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    finding = findings.ffmpeg()
-    assert finding.state == "missing"
+    return tmp_path / "bin"
+
+
+@pytest.mark.parametrize(
+    ("installed", "text"), [(None, "not found: poses can be had"), ("V..... mpeg4", "cannot write H.264")]
+)
+def test_without_ffmpeg_analyses_run_but_for_labelled_videos(
+    nothing_installed: Path, tmp_path: Path, installed: str | None, text: str
+) -> None:
+    if installed:
+        program(nothing_installed / "ffmpeg", f"echo ' {installed}'")
+    python = program(tmp_path / "python", "echo 'No module named imageio_ffmpeg' >&2; exit 1")
+    finding = findings.ffmpeg(Settings(engine_python=str(python)))
+    assert finding.state == "warning"
     assert text in finding.text
+    assert "labelled videos cannot be made" in finding.text
     assert "apt-get install ffmpeg" in finding.advice
 
 
+@pytest.mark.parametrize("python", ["does not work", "is not there"])
+def test_without_ffmpeg_and_without_an_engine(nothing_installed: Path, tmp_path: Path, python: str) -> None:
+    path = program(tmp_path / "python", "exit 9") if python == "does not work" else tmp_path / "nothing"
+    assert findings.ffmpeg(Settings(engine_python=str(path))).state == "warning"
+
+
+@pytest.mark.deeplabcut
+def test_the_ffmpeg_that_comes_with_deeplabcut_will_do(nothing_installed: Path) -> None:
+    finding = findings.ffmpeg(Settings(engine_python=sys.executable))
+    assert finding.state == "ok"
+    assert finding.text.endswith("with libx264, the one that came with DeepLabCut")
+
+
 def test_ffmpeg_that_is_there() -> None:
-    assert findings.ffmpeg().state == "ok"
+    finding = findings.ffmpeg(Settings())
+    assert finding.state == "ok"
+    assert finding.text.endswith("with libx264")
 
 
 def test_a_data_folder_on_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

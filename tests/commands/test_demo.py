@@ -224,10 +224,14 @@ def test_without_deeplabcut_it_says_how_to_install_it(command: Any, tmp_path: Pa
 def test_without_ffmpeg_it_says_how_to_install_it(
     command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In a Python that says it has DeepLabCut, but not the ffmpeg that comes with it."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\ncase "$2" in *imageio_ffmpeg*) exit 1;; esac\n')
+    python.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    ended = command("demo", "--folder", tmp_path / "run")
+    ended = command("demo", "--folder", tmp_path / "run", f"--DLCApp.engine_python={python}")
     assert ended.status == 2
-    assert "ffmpeg and ffprobe not found" in ended.err
+    assert "ffmpeg not found: poses can be had, but labelled videos cannot be made" in ended.err
     assert "apt-get install ffmpeg" in ended.err
     assert not (tmp_path / "run").exists()
 

@@ -37,6 +37,12 @@ def test_every_picture_is_written_once_at_the_rate_asked_for(tmp_path, fps):
     assert not media.variable_rate
 
 
+def test_the_ffmpeg_that_comes_with_deeplabcut_will_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    encode(tmp_path / "out.mp4", np.zeros((4, 48, 64, 3), np.uint8))
+    assert check_playable(tmp_path / "out.mp4", 4) == {"width": 64, "height": 48, "codec": "h264"}
+
+
 def test_odd_sizes_and_parts_of_pictures_are_taken(tmp_path):
     whole = np.zeros((60, 80, 3), np.uint8)
     encode(tmp_path / "out.mp4", [whole[3:36, 5:46]] * 3)
