@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from dlc_jupyter.errors import Ambiguous, Conflict, NotFound
 from dlc_jupyter.jobs import rows
 from dlc_jupyter.jobs.record import ACTIVE, FINISHED, Record, Request, State, iso
+from dlc_jupyter.storage.catalogue import link_output
 from dlc_jupyter.storage.database import Database, analyses, analysis_files, files
 
 __all__ = ["ACTIVE", "FINISHED", "Record", "Records", "Request", "State", "iso"]
@@ -290,7 +291,8 @@ class Records:
         with self.database.write() as connection:
             done = self._end(connection, analysis_id, worker, now, State.SUCCEEDED, going_on, **values)
             if done:
-                rows.link(connection, analysis_id, "output", outputs)
+                for file_id in outputs:  # linked already, when they were stored
+                    link_output(connection, analysis_id, file_id)
             return done
 
     def fail(self, analysis_id: str, worker: str, now: float, error: Mapping[str, Any]) -> bool:

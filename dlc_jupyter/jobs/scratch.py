@@ -141,7 +141,7 @@ class Scratch:
         AnalysisFailed
             An output is missing. Nothing was stored.
         OSError, Refusal
-            It could not be stored. Nothing was stored.
+            It could not be stored. What was stored before it goes with `clear`, when the analysis has ended.
         """
         scratch = Path(order.scratch).resolve()
         paths = {field: (scratch / name).resolve() for field, name in _files_of(result).items()}
@@ -149,23 +149,20 @@ class Scratch:
             if not path.is_file() or not path.is_relative_to(scratch):
                 raise AnalysisFailed(f"The analysis ended without its {field}.", kind="MissingOutput")
         stored: dict[Path, str] = {}
-        try:
-            for path in paths.values():
-                if path not in stored:
-                    stored[path] = self._files.add(path, path.name, origin=order.analysis_id).file_id
-        except BaseException:
-            self._files.discard(stored.values())
-            raise
+        for path in paths.values():
+            if path not in stored:
+                stored[path] = self._files.add(path, path.name, origin=order.analysis_id).file_id
         ids = {field: stored[path] for field, path in paths.items()}
         return {**result, **ids}, list(dict.fromkeys(ids.values()))
 
     def discard_outputs(self, file_ids: list[str]) -> None:
-        """Take stored outputs back out of the store: the analysis did not succeed after all."""
+        """Take stored outputs back out of the store that no analysis names: this one was no longer the worker's."""
         self._files.discard(file_ids)
 
     def clear(self, analysis_id: str) -> None:
-        """Remove the scratch folder of an analysis."""
+        """Remove the scratch folder of an analysis, and what it has stored unless it runs or has succeeded."""
         shutil.rmtree(self._folder / analysis_id, ignore_errors=True)
+        self._files.discard_outputs(analysis_id)
 
     def clear_all(self) -> None:
         """Remove all scratch folders: no analysis of this data folder is running."""

@@ -148,6 +148,17 @@ class Catalogue:
             if not connection.execute(self.database.insert_if_new(file_names, named)).rowcount:
                 same = sa.and_(file_names.c.file_id == new.file_id, file_names.c.name == name)
                 connection.execute(file_names.update().where(same).values(created=now))
+            if new.origin not in BROUGHT and _runs(connection, new.origin):
+                link_output(connection, new.origin, new.file_id)  # others that made the same file leave it from now on
+
+    def _unlink_outputs(self, analysis_id: str) -> list[str]:
+        """Take from an analysis the files that it has made, unless it runs or has succeeded. Return their ids."""
+        kept = sa.exists().where(analyses.c.analysis_id == analysis_id, analyses.c.state.in_(("running", "succeeded")))
+        linked = analysis_files.delete().where(
+            analysis_files.c.analysis_id == analysis_id, analysis_files.c.role == "output", ~kept
+        )
+        with self.database.write() as connection:
+            return list(connection.scalars(linked.returning(analysis_files.c.file_id)))
 
     def _remove_row(self, file_id: str, allowed: Callable[[sa.Connection, sa.Row[Any]], None]) -> bool:
         """Remove a row. False: there is none. `allowed` refuses by raising, in the same transaction."""
@@ -160,6 +171,26 @@ class Catalogue:
             connection.execute(file_names.delete().where(file_names.c.file_id == file_id))
             connection.execute(files.delete().where(this))
         return True
+
+
+def link_output(connection: sa.Connection, analysis_id: str, file_id: str) -> None:
+    """Note that an analysis has made a file, behind those that it made before. Once is enough."""
+    this = sa.and_(analysis_files.c.analysis_id == analysis_id, analysis_files.c.role == "output")
+    if connection.execute(
+        sa.select(analysis_files.c.position).where(this, analysis_files.c.file_id == file_id)
+    ).first():
+        return
+    last = connection.scalar(sa.select(sa.func.max(analysis_files.c.position)).where(this))
+    position = 0 if last is None else last + 1
+    connection.execute(
+        analysis_files.insert().values(analysis_id=analysis_id, role="output", position=position, file_id=file_id)
+    )
+
+
+def _runs(connection: sa.Connection, analysis_id: str) -> bool:
+    """Whether an analysis is running, and stays so until the transaction ends."""
+    running = sa.and_(analyses.c.analysis_id == analysis_id, analyses.c.state == "running")
+    return connection.execute(sa.select(analyses.c.seq).where(running).with_for_update(read=True)).first() is not None
 
 
 def active_users(connection: sa.Connection, file_id: str) -> list[str]:

@@ -114,7 +114,8 @@ class FileStore(Catalogue):
         path : Path
             A file that nobody writes to any more, such as an output in the scratch folder.
         origin : str
-            The id of the analysis that made it.
+            The id of the analysis that made it. While that is running, the file is one of its outputs from this moment
+            on: it stays when another analysis goes that made the same bytes. See `discard_outputs`.
         """
         with _opened(path) as descriptor:
             status = os.fstat(descriptor)
@@ -330,6 +331,10 @@ class FileStore(Catalogue):
                 self._remove(file_id, allowed)
             except Conflict:
                 continue
+
+    def discard_outputs(self, analysis_id: str) -> None:
+        """Forget what an analysis has stored, as `discard` does, unless it runs or has succeeded."""
+        self.discard(self._unlink_outputs(analysis_id))
 
     def _remove(self, file_id: str, allowed: Callable[[sa.Connection, sa.Row[Any]], None]) -> bool:
         """Remove the row, then the bytes."""

@@ -10,6 +10,7 @@ import yaml
 
 import dlc_jupyter
 from dlc_jupyter.errors import AnalysisFailed, NoSpace, NotFound
+from dlc_jupyter.jobs.cleanup import forget
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.requests import Requests
 from dlc_jupyter.jobs.scratch import Scratch
@@ -49,6 +50,17 @@ def ask(records, requests):
 @pytest.fixture
 def order(scratch, ask):
     return scratch.prepare(ask("sleep", time=0))
+
+
+@pytest.fixture
+def running(scratch, ask, records):
+    """Have ``me`` claim a new analysis, and stage it."""
+
+    def running() -> Order:
+        ask("sleep", time=0)
+        return scratch.prepare(records.claim("me", time.time(), 30))
+
+    return running
 
 
 def output(order: Order, name: str, content: str) -> str:
@@ -144,7 +156,8 @@ def test_only_what_lies_in_the_scratch_folder_is_an_output(scratch, order, name)
         scratch.store_outputs(order, {"csv_file": name})
 
 
-def test_nothing_is_stored_where_the_disk_is_full_halfway(scratch, order, files, upload, monkeypatch):
+def test_nothing_stays_stored_where_the_disk_is_full_halfway(scratch, running, files, records, upload, monkeypatch):
+    order = running()
     mine = upload(b"mine", "mine.txt")
     result = {
         "a_file": output(order, "a", "mine"),  # the same bytes as an upload: they stay
@@ -161,7 +174,54 @@ def test_nothing_is_stored_where_the_disk_is_full_halfway(scratch, order, files,
     monkeypatch.setattr(files, "add", until_full)
     with pytest.raises(NoSpace):
         scratch.store_outputs(order, result)
+    assert records.fail(order.analysis_id, "me", time.time(), {"type": "NoSpace", "message": "full", "hint": ""})
+    scratch.clear(order.analysis_id)
     assert [each.file_id for each in files.page(10, None)] == [mine]
+    assert records.outputs(order.analysis_id) == []
+    files.delete(mine, unused_since=time.time())  # nothing holds it any more
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_result_keeps_its_file_when_an_equal_one_goes_at_this_moment(scratch, running, files, records, again):
+    """Everything that makes the same bytes twice: sleep, ``fresh=true``, a second try."""
+
+    def store(order):
+        return scratch.store_outputs(order, {"csv_file": output(order, "sleep.csv", "0")})
+
+    earlier = running()
+    result, ids = store(earlier)
+    assert records.succeed(earlier.analysis_id, "me", time.time(), result, ids)
+
+    later = running()
+    result, ids = store(later)
+    forget(files, records, earlier.analysis_id)
+    if again:
+        assert records.succeed(later.analysis_id, "me", time.time(), result, ids)
+        scratch.clear(later.analysis_id)
+        assert files.path(result["csv_file"]).read_text() == "0"
+        assert records.outputs(later.analysis_id) == ids
+        forget(files, records, later.analysis_id)
+    else:
+        assert records.fail(later.analysis_id, "me", time.time(), {"type": "Error", "message": "", "hint": ""})
+        scratch.clear(later.analysis_id)
+    assert files.page(10, None) == []
+
+
+def test_who_has_lost_an_analysis_takes_no_file_from_who_has_it_now(scratch, running, files, records):
+    order = running()
+    result = {"csv_file": output(order, "sleep.csv", "0")}
+    _result, ids = scratch.store_outputs(order, result)
+    records.recover(time.time() + 60, 2, {})
+    assert records.claim("you", time.time(), 30).analysis_id == order.analysis_id
+    output(order, "sleep.csv", "0")
+    scratch.store_outputs(order, result)
+
+    assert not records.succeed(order.analysis_id, "me", time.time(), {"csv_file": ids[0]}, ids)
+    scratch.discard_outputs(ids)
+    scratch.clear(order.analysis_id)
+    assert records.succeed(order.analysis_id, "you", time.time(), {"csv_file": ids[0]}, ids)
+    assert files.path(ids[0]).read_text() == "0"
+    assert records.outputs(order.analysis_id) == ids
 
 
 def test_logs_outlive_the_scratch_folder(scratch, order):
