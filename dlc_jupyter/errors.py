@@ -6,7 +6,18 @@ server or a traceback.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+# A path begins behind neither a word nor another path; behind a colon too, but not in a URL.
+_BEGIN = r"(?<![\w/.~-])(?!(?<=:)//(?!/))"
+_PATH = re.compile(_BEGIN + r"(?:/+[^\s/'\"]+)+/+([^\s/'\"]+)")
+_QUOTED = re.compile(r"(?<=(['\"]))/(?:(?!\1).)*?([^/'\"]+)/?(?=\1)")
 
 
 class Refusal(Exception):
@@ -100,3 +111,36 @@ class AnalysisFailed(Exception):
     def as_json(self) -> dict[str, str]:
         """Return the record's ``error``."""
         return {"type": self.kind, "message": self.message, "hint": self.hint}
+
+
+def without_paths(text: str, *roots: str | Path) -> str:
+    """Return a text with every absolute path of the server cut down to its last part.
+
+    Parameters
+    ----------
+    text : str
+        What a library, a program or the system has to say.
+    roots : path
+        Folders that may be named in it. A path with spaces is recognised by them, by the folder in which this process
+        works, by the user's own and Python's, by the folders above all those, or by quotation marks around it.
+    """
+    known = sorted(set(_folders(*roots)), key=len, reverse=True)
+    begin = "|".join(re.escape(folder) for folder in known)
+    named = re.compile(rf"{_BEGIN}(?:{begin})(?![^\s/'\":;,.)\]])((?:/+[^\s/'\"]+)*)")
+    text = _QUOTED.sub(lambda found: found[2], text)
+    text = named.sub(lambda found: _last(found[1] or found[0]), text)
+    return _PATH.sub(r"\1", text)
+
+
+def _folders(*roots: str | Path) -> Iterator[str]:
+    """Return these folders, those that are always known, and all above them."""
+    given = [*map(str, roots), os.path.expanduser("~"), sys.prefix, sys.base_prefix]  # noqa: PTH111
+    with contextlib.suppress(OSError):
+        given.append(str(Path.cwd()))
+    for folder in given:
+        for path in (Path(folder).absolute(), Path(os.path.realpath(folder))):
+            yield from (str(each) for each in (path, *path.parents) if each != each.parent)
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]

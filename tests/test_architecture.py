@@ -13,13 +13,14 @@ import dlc_jupyter
 PACKAGE = Path(dlc_jupyter.__file__).parent
 
 #: What each room may use besides itself.
-BELOW = {"errors", "settings", "storage", "_version"}
+BELOW = {"errors", "orphans", "settings", "storage", "_version"}
 MAY_USE = {
     "errors": set(),
+    "orphans": set(),
     "_version": set(),
     "settings": set(),
     "storage": {"errors", "settings"},
-    "pose": {"errors"},
+    "pose": {"errors", "orphans"},
     "analyses": {"errors", "pose"},
     "jobs": BELOW | {"analyses", "pose"},
     "handlers": BELOW | {"analyses", "pose", "jobs"},
@@ -69,6 +70,10 @@ def test_importing_a_room_imports_nothing_heavy(room: str) -> None:
 def test_poses_and_analyses_know_neither_http_nor_sql(room: str) -> None:
     for file in (PACKAGE / room).glob("*.py"):
         assert not {name.split(".")[0] for name in imports(file)} & {"tornado", "huey", "sqlalchemy"}, file.name
+
+
+def test_what_is_asked_of_the_kernel_is_in_one_module() -> None:
+    assert {file.name for file in PACKAGE.rglob("*.py") if "prctl" in file.read_text()} == {"orphans.py"}
 
 
 def test_what_only_sqlite_knows_is_in_one_module() -> None:

@@ -23,8 +23,10 @@ from typing import Any
 
 from dlc_jupyter import __version__
 from dlc_jupyter.analyses.base import registry
+from dlc_jupyter.errors import without_paths
 from dlc_jupyter.jobs import processes, protocol
-from dlc_jupyter.jobs.engine_child import be_child, without_paths
+from dlc_jupyter.jobs.engine_child import be_child
+from dlc_jupyter.orphans import adopt_orphans, die_with_parent
 
 #: How long an analysis that is to stop may take to end by itself, in seconds. Then it is killed.
 GRACE = 1.0
@@ -40,10 +42,10 @@ def main(arguments: list[str] | None = None) -> None:
     commands, events = _take_pipes()
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they mean the worker, which tells us
         signal.signal(ignored, signal.SIG_IGN)
-    processes.adopt_orphans()
-    processes.die_with_parent()
+    adopt_orphans()
+    die_with_parent()
     problem = _preload(options.preload)
-    processes.die_with_parent(0)  # from here on the end of the commands is noticed at once, and leaves nothing behind
+    die_with_parent(0)  # from here on the end of the commands is noticed at once, and leaves nothing behind
     host = Host(commands, events)
     host.tell({"event": "ready", "pid": os.getpid(), "versions": versions(), "problem": problem})
     host.serve()

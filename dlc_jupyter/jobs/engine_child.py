@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import threading
@@ -16,10 +15,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dlc_jupyter.analyses.base import InputFile, Job, Poses, find_analysis
-from dlc_jupyter.errors import AnalysisFailed, Refusal
-from dlc_jupyter.jobs import devices, processes, protocol
-
-_PATH = re.compile(r"(?<![\w:/])(?:/[^\s/'\"]+)+/([^\s/'\"]+)")
+from dlc_jupyter.errors import AnalysisFailed, Refusal, without_paths
+from dlc_jupyter.jobs import devices, protocol
+from dlc_jupyter.orphans import die_with_parent
 
 
 def be_child(order: protocol.Order, events: int, host: int) -> NoReturn:
@@ -37,7 +35,7 @@ def be_child(order: protocol.Order, events: int, host: int) -> NoReturn:
     code = 1
     try:
         os.setsid()
-        processes.die_with_parent()
+        die_with_parent()
         if os.getppid() != host:  # it died before the line above
             os._exit(1)
         _forget_host()
@@ -107,8 +105,17 @@ def _run(order: protocol.Order, teller: Teller) -> bool:
         return True
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        teller.tell("failed", error=explain(error))
+        teller.tell("failed", error=explain(error, *_places(order)))
         return False
+
+
+def _places(order: protocol.Order) -> list[str | Path]:
+    """Return the folders of the server that an error may name."""
+    if not order.model:
+        return [order.scratch, order.log]
+    from dlc_jupyter.pose.projects import folders_of
+
+    return [order.scratch, order.log, *folders_of(Path(order.model))]
 
 
 def _job(order: protocol.Order, parameters: Any, teller: Teller) -> Job[Any]:
@@ -150,22 +157,26 @@ def with_relative_files(result: Mapping[str, Any], scratch: Path) -> dict[str, A
     return relative
 
 
-def explain(error: BaseException) -> dict[str, str]:
-    """Return the record's ``error`` for whatever `Analysis.run` has raised: no traceback, and no path of the server."""
+def explain(error: BaseException, *places: str | Path) -> dict[str, str]:
+    """Return the record's ``error`` for whatever `Analysis.run` has raised: no traceback, and no path of the server.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    places : path
+        Folders of the server that it may name, see `dlc_jupyter.errors.without_paths`.
+    """
     if isinstance(error, AnalysisFailed):
         return error.as_json()
     if isinstance(error, Refusal):
         return {"type": type(error).__name__, "message": error.message, "hint": ""}
     hint = "The log of the analysis says more."
     if isinstance(error, SystemExit):
-        return {"type": "SystemExit", "message": f"The analysis has called exit({error.code}).", "hint": hint}
+        code = without_paths(str(error.code), *places)[:500]
+        return {"type": "SystemExit", "message": f"The analysis has called exit({code}).", "hint": hint}
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         hint = "Try a smaller batch_size, or device=cpu. " + hint
-    lines = [line.strip() for line in without_paths(str(error)).splitlines()]
+    lines = [line.strip() for line in without_paths(str(error), *places).splitlines()]
     message = next(filter(None, lines), f"The analysis ended with {type(error).__name__}.")[:500]
     return {"type": type(error).__name__, "message": message, "hint": hint}
-
-
-def without_paths(text: str) -> str:
-    """Return a text with every absolute path cut down to its last part."""
-    return _PATH.sub(r"\1", text)

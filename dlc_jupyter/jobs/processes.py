@@ -1,4 +1,4 @@
-"""Processes of the engine: tying them to their parents, and ending what a crash left behind.
+"""Processes of the engine: finding them, and ending what a crash left behind.
 
 Every process that a worker's engine starts carries the worker's name in its environment (`MARK`), and so do all that it
 starts in turn, whatever group or session they move to. That is how they are found after the worker itself was killed.
@@ -8,32 +8,14 @@ Linux only: elsewhere nothing is found here, and the engine host alone sees to i
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 #: Environment variable that holds the name of the worker to which a process belongs.
 MARK = "DLC_JUPYTER_WORKER"
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
-    """Have the kernel send this process a signal when its parent thread ends. 0: no longer."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
-
-
-def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends, so that none can get away."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def children(pid: int) -> list[int]:

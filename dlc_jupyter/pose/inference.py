@@ -6,7 +6,6 @@ its place sees every frame that is read, and when that frame is shown by the wor
 
 from __future__ import annotations
 
-import re
 import traceback
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +16,9 @@ from typing import Any
 
 import cv2
 
-from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.errors import AnalysisFailed, without_paths
 from dlc_jupyter.pose.frames import Media
-from dlc_jupyter.pose.projects import PYTORCH_MODELS, Model, read_model, read_yaml
+from dlc_jupyter.pose.projects import PYTORCH_MODELS, Model, folders_of, read_model, read_yaml
 
 #: How DeepLabCut ends the names of the files with the tracks of several animals, by the way they were tracked.
 TRACKERS = {"ellipse": "_el", "box": "_bx", "skeleton": "_sk"}
@@ -306,14 +305,15 @@ def explained(network: Network | None = None, seen: Sequence[float] = ()) -> Ite
 
 
 def _explain(network: Network | None, seen: Sequence[float], error: Exception) -> AnalysisFailed:
-    text = scrub(str(error))
+    folders = folders_of(network.config) if network is not None else []
+    text = " ".join(without_paths(str(error), *folders).split())[:500]
     if any(call.name == _LOADING for call in traceback.extract_tb(error.__traceback__)):
         return AnalysisFailed(
             "The model's snapshot cannot be loaded: the file is damaged, or belongs to another network.",
             hint="Choose another one with snapshot_index, or copy the project again.",
             kind="BrokenModel",
         )
-    if network is not None and network.tracker and seen and "track" in text.lower():
+    if seen and network is not None and network.tracker and "track" in text.lower():
         return AnalysisFailed(
             f"The animals could not be tracked through the video: {text}",
             hint="The network may see none of them. Analyse a video that is like those it was trained on.",
@@ -325,9 +325,3 @@ def _explain(network: Network | None, seen: Sequence[float], error: Exception) -
         hint=_LOG,
         kind="DeepLabCutFailed",
     )
-
-
-def scrub(text: str) -> str:
-    """Return the first lines of a message with every absolute path cut down to its last name."""
-    short = " ".join(line.strip() for line in text.splitlines() if line.strip())[:500]
-    return re.sub(r"(?<![\w:/])/(?:[^\s/'\"]+/)*([^\s/'\"]+)", r"\1", short)

@@ -314,6 +314,12 @@ def listed(folder: Path) -> list[Path]:
         return []
 
 
+def folders_of(config: Path) -> list[Path]:
+    """Return the folders in which a project lies: its own, and where the links of a private copy lead to."""
+    links = [path.readlink() for path in listed(config.parent) if path.is_symlink()]
+    return [config.parent, *{link.parent for link in links}]
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the values of a YAML file; it is parsed again only when its size or time has changed.
 

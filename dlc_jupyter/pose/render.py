@@ -7,12 +7,9 @@ error, and frames beyond OpenCV's frame count are left out. So what reads and wr
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +21,8 @@ import av
 import numpy as np
 import yaml
 
-from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.errors import AnalysisFailed, without_paths
+from dlc_jupyter.orphans import die_with_parent
 from dlc_jupyter.pose.containers import boxes
 from dlc_jupyter.pose.frames import Media, seconds
 from dlc_jupyter.pose.inference import Network, Poses, explained
@@ -35,7 +33,6 @@ from dlc_jupyter.pose.projects import Model, read_yaml
 _FILTER = "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
 _H264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
 _H264 += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv", "-an"]
-_PR_SET_PDEATHSIG = 1
 
 
 def find_ffmpeg() -> str:
@@ -108,7 +105,7 @@ class Encoder:
         log: IO[bytes]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, preexec_fn=_die_with_parent
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, preexec_fn=die_with_parent
             )
         return self._process
 
@@ -122,18 +119,9 @@ class Encoder:
             else f"ffmpeg could not write the labelled video (it stopped at frame {self.written}).",
             hint="Free some space and try again."
             if no_space
-            else (said[-1][-200:] if said else "See the analysis's log."),
+            else (without_paths(said[-1], self._target.parent)[-200:] if said else "See the analysis's log."),
             kind="NoSpace" if no_space else "EncodingFailed",
         )
-
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however that ends. Elsewhere the closed pipe ends it."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -237,7 +225,7 @@ def draw(
     where: dict[str, Any] = {"destfolder": str(poses.folder), **network.chosen}
     encoder = Encoder(target, media.fps)
     try:
-        with explained():
+        with explained(network):
             if style.filtered:
                 _filter(network, poses, video, where)
             with _replaced(encoder, poses.rows, media.fps, progress):

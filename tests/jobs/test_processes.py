@@ -63,22 +63,3 @@ def test_children_are_the_direct_ones(start, worker):
     mine = start(worker)
     assert mine.pid in processes.children(os.getpid())
     assert processes.children(mine.pid) == []
-
-
-def test_dying_with_the_parent(wait_until, alive):
-    code = (
-        "import os, signal, time\n"
-        "from dlc_jupyter.jobs import processes\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    processes.die_with_parent()\n"
-        "    print(os.getpid(), flush=True)\n"
-        "    time.sleep(600)\n"
-        "time.sleep(600)\n"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    child = int(parent.stdout.readline())
-    assert alive(child)
-    parent.kill()
-    parent.communicate()
-    wait_until(lambda: not alive(child))

@@ -43,6 +43,18 @@ def test_the_ffmpeg_that_comes_with_deeplabcut_will_do(tmp_path, monkeypatch):
     assert check_playable(tmp_path / "out.mp4", 4) == {"width": 64, "height": 48, "codec": "h264"}
 
 
+def test_what_ffmpeg_says_names_no_folder_of_the_server(tmp_path):
+    folder = tmp_path / "Jane Doe" / "dlc data"
+    folder.mkdir(parents=True)
+    (folder / "out.mp4").mkdir()  # ffmpeg cannot write there
+    with pytest.raises(AnalysisFailed) as failed:
+        encode(folder / "out.mp4", np.zeros((400, 480, 640, 3), np.uint8))
+    assert failed.value.kind == "EncodingFailed"
+    assert "out.mp4" in (folder / "out.log").read_text()
+    assert "Jane" not in failed.value.hint
+    assert "dlc data" not in failed.value.hint
+
+
 def test_odd_sizes_and_parts_of_pictures_are_taken(tmp_path):
     whole = np.zeros((60, 80, 3), np.uint8)
     encode(tmp_path / "out.mp4", [whole[3:36, 5:46]] * 3)
