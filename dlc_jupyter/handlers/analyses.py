@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jupyter_server.auth.decorator import authorized
 from tornado import web
 from tornado.iostream import StreamClosedError
 
-from dlc_jupyter.analyses.base import registry
+from dlc_jupyter.analyses.base import find_analysis, registry
 from dlc_jupyter.errors import BadRequest, NotFound
 from dlc_jupyter.handlers.base import DLCHandler, as_list
 from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
@@ -113,6 +114,10 @@ class AnalysesHandler(DLCHandler):
 
     def _create(self, name: str, values: dict[str, Any], prefixes: list[str], key: str | None, fresh: bool) -> Record:
         services = self.services
+        if key:
+            earlier = services.records.replayed(key, lambda record: _asks_for(record, name, values, prefixes))
+            if earlier:
+                return earlier
         file_ids = [services.files.find(prefix).file_id for prefix in prefixes]
         request = services.requests.prepare(name, values, file_ids, self.owner, key)
         return services.records.create(request, time.time(), reuse=not fresh)
@@ -139,6 +144,17 @@ def _analysis(name: Any) -> str:
             analyses=known,
         )
     return name.strip()
+
+
+def _asks_for(record: Record, name: str, values: Mapping[str, Any], prefixes: Sequence[str]) -> bool:
+    """Whether an analysis is what these fields ask for. Its files and its model may be gone."""
+    return (
+        record.analysis == name
+        and record.parameters == find_analysis(name).validate(values).model_dump(mode="json")
+        and len(record.file_ids) == len(prefixes)
+        and all(file_id.startswith(each.lower()) for file_id, each in zip(record.file_ids, prefixes, strict=True))
+        and all(prefixes)
+    )
 
 
 def _flag(values: dict[str, Any], name: str) -> bool:

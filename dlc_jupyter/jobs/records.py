@@ -8,7 +8,7 @@ told so. Times are passed in as seconds since 1970 (UTC).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -85,15 +85,40 @@ class Records:
                     return earlier
             raise
 
+    def replayed(self, idempotency_key: str, same: Callable[[Record], bool]) -> Record | None:
+        """Return the analysis that was asked for with this key, or None.
+
+        `create` does so too. Before it, files and models are looked up, which may have gone since.
+
+        Parameters
+        ----------
+        same : callable
+            Whether a record is what is asked for now.
+
+        Raises
+        ------
+        Conflict
+            The key was used for a different request.
+        """
+        with self.database.read() as connection:
+            return self._with_key(connection, idempotency_key, same)
+
     def _same_key(self, connection: sa.Connection, request: Request) -> Record | None:
-        if not request.idempotency_key:
+        asked = (request.analysis, dict(request.parameters), tuple(request.file_ids))
+        return self._with_key(
+            connection,
+            request.idempotency_key,
+            lambda earlier: (earlier.analysis, earlier.parameters, earlier.file_ids) == asked,
+        )
+
+    def _with_key(self, connection: sa.Connection, key: str | None, same: Callable[[Record], bool]) -> Record | None:
+        if not key:
             return None
         try:
-            earlier = rows.one(connection, analyses.c.idempotency_key == request.idempotency_key)
+            earlier = rows.one(connection, analyses.c.idempotency_key == key)
         except NotFound:
             return None
-        asked = (request.analysis, dict(request.parameters), tuple(request.file_ids))
-        if (earlier.analysis, earlier.parameters, earlier.file_ids) != asked:
+        if not same(earlier):
             raise Conflict(
                 "This Idempotency-Key was used for a different request. Use a new key for a new request.",
                 reason="idempotency-key-reused",

@@ -13,6 +13,7 @@ import pytest
 from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
+import dlc_jupyter
 from dlc_jupyter.errors import Refusal
 from dlc_jupyter.handlers.analyses import LogHandler
 from dlc_jupyter.handlers.base import Services
@@ -219,6 +220,43 @@ async def test_the_same_idempotency_key_gives_the_same_analysis(api: Any, servic
     assert refusal(other, 409)["reason"] == "idempotency-key-reused"
 
 
+@pytest.fixture
+def model(dlc_options: dict[str, Any], tmp_path: Path) -> Path:
+    """A model whose folder can be removed, registered as ``mouse``."""
+    folder = tmp_path / "model"
+    folder.symlink_to(Path(dlc_jupyter.__file__).parent / "demo" / "model")
+    dlc_options["models"] = {"mouse": str(folder / "config.yaml")}
+    return folder
+
+
+async def test_the_same_key_gives_the_same_analysis_when_file_and_model_are_gone(
+    model: Path, api: Any, services: Services, finish: Callable[..., None]
+) -> None:
+    file_id, other = store(services, b"a video"), store(services, b"another")
+    asked = {"analysis": "video", "file_id": file_id[:12].upper(), "model": "mouse"}
+
+    async def ask(**changed: Any) -> Any:
+        return await api("analysis", json=asked | changed, headers={"Idempotency-Key": "one"})
+
+    first = await ask()
+    assert first.code == 200, first.body
+    finish({"frames": 7})
+    services.files.delete(file_id)
+    model.unlink()
+    again = await ask()
+    assert (again.code, again.body) == (200, first.body)
+    for changed in (
+        {"analysis": "label"},
+        {"model": "another"},
+        {"batch_size": 3},
+        {"file_id": [file_id, file_id]},
+        {"file_id": other},
+        {"file_id": ""},
+    ):
+        assert refusal(await ask(**changed), 409)["reason"] == "idempotency-key-reused"
+    assert refusal(await ask(batch_size="many"), 400)["reason"] == "bad-parameters"
+
+
 async def test_requests_at_once_with_one_key_give_one_analysis(api: Any, services: Services) -> None:
     asked = {"analysis": "sleep", "time": 1}
     answers = await asyncio.gather(*(api("analysis", json=asked, headers={"Idempotency-Key": "one"}) for _ in range(8)))
@@ -269,7 +307,9 @@ async def test_analyses_are_listed_newest_first_page_by_page(api: Any) -> None:
     assert "Link" not in last.headers
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "1001", "many", "1e2", "\u0663", "9" * 30])
+@pytest.mark.parametrize(
+    "limit", ["0", "-1", "1001", "many", "1e2", "\u0663", "9" * 30, "000000001999999999999999999999"]
+)
 async def test_a_limit_that_is_none_is_refused(api: Any, limit: str) -> None:
     assert refusal(await api("analysis", params={"limit": limit}), 400)["reason"] == "bad-limit"
 
