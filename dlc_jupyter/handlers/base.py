@@ -122,7 +122,7 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
     def limit(self, default: int, most: int = 1000) -> int:
         """Return ``?limit=``, between 1 and `most`."""
         text = self.get_query_argument("limit", str(default))
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+        if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or not 1 <= int(text) <= most:
             raise BadRequest(f"limit must be a whole number from 1 to {most}.", reason="bad-limit")
         return int(text)
 
