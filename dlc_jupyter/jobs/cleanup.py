@@ -79,7 +79,7 @@ class CleanUp:
 
     def _size_of_results(self, analysis_id: str) -> int:
         """Return how many bytes only this analysis keeps."""
-        return sum(self._files.find(file_id).size for file_id in self._records.sole_outputs(analysis_id))
+        return self._files.size_of(self._records.sole_outputs(analysis_id))
 
     def _forget(self, analysis_id: str) -> bool:
         with contextlib.suppress(Conflict, NotFound):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -109,6 +109,12 @@ class Catalogue:
             last = sa.select(files.c.seq).where(files.c.file_id == self.find(after).file_id)
             query = query.where(files.c.seq < last.scalar_subquery())
         return self._select(query)
+
+    def size_of(self, file_ids: Collection[str]) -> int:
+        """Return how many bytes those of the files take together that there are."""
+        query = sa.select(sa.func.coalesce(sa.func.sum(files.c.size), 0)).where(files.c.file_id.in_(file_ids))
+        with self.database.read() as connection:
+            return int(connection.scalar(query) or 0)
 
     def _row(self, file_id: str) -> StoredFile | None:
         return next(iter(self._select(sa.select(files).where(files.c.file_id == file_id))), None)

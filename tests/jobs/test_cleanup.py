@@ -170,6 +170,23 @@ def test_an_analysis_goes_with_its_files_and_its_log_when_it_is_old_enough(folde
         folder.records.find(analysis_id)
 
 
+def test_a_result_that_is_deleted_meanwhile_stops_no_clean_up(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = folder.upload(b"old")
+    folder.ask()
+    done = folder.claim()
+    output = folder.succeed(done)
+    folder.now += 91 * DAY
+    sole_outputs = folder.records.sole_outputs
+
+    def deleted_behind(analysis_id: str) -> list[str]:
+        outputs = sole_outputs(analysis_id)
+        folder.files.delete(output.file_id)
+        return outputs
+
+    monkeypatch.setattr(folder.records, "sole_outputs", deleted_behind)
+    assert folder.run() == [("analysis", done), ("file", old.file_id)]
+
+
 def test_failed_and_cancelled_analyses_age_as_well(folder: Folder) -> None:
     folder.ask()
     failed = folder.claim()
