@@ -149,9 +149,9 @@ class FileStore(Catalogue):
             status = os.fstat(source)
             if not stat.S_ISREG(status.st_mode):
                 raise BadRequest("This path is no file that could be read.", reason="not-a-file")
-            part = self.receive(limit=0)
+            part = Incoming(self, lambda _size: self._check_open())  # neither shared bytes nor a link take any room
             try:
-                if reflink(source, part.descriptor):
+                if self._over_quota(status.st_size) <= 0 and reflink(source, part.descriptor):
                     part.rehash()
                     return part.finish(filename, origin="path")
             finally:
@@ -394,13 +394,17 @@ class FileStore(Catalogue):
         quota = self.settings.store_quota_bytes
         if quota:
             yield (
-                self.used_bytes() + extra - quota,
+                self._over_quota(extra),
                 NoSpace(
                     f"The stored files may take {readable(quota)} together, and this one would be too much. "
                     "Delete files that are no longer needed.",
                     reason="quota-exceeded",
                 ),
             )
+
+    def _over_quota(self, extra: int) -> int:
+        quota = self.settings.store_quota_bytes
+        return self.used_bytes() + extra - quota if quota else 0
 
     # -- places and bytes --------------------------------------------------------------------------------------------
 

@@ -212,6 +212,16 @@ async def test_a_copy_makes_room_as_an_upload_does(
     assert [file.filename for file in services.files.page()] == ["new.mp4"]
 
 
+async def test_what_takes_no_room_costs_nobody_a_file(api: Any, upload: Any, root: Path, services: Services) -> None:
+    assert (await upload(bytes(900), "old.mp4")).code == 200
+    services.files.clock = lambda: 4e9  # years later
+    services.settings.store_quota_bytes = 500
+    assert (await api("file", json={"path": "videos/day1.mp4"})).code == 200
+    services.settings.min_free_bytes = 1 << 60
+    assert (await api("file", json={"path": "videos/day1.mp4"})).code == 200
+    assert [file.filename for file in services.files.page()] == ["day1.mp4", "old.mp4"]
+
+
 async def test_reading_large_files_keeps_nobody_waiting(
     api: Any, connect: Any, root: Path, disk: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,9 +177,38 @@ def test_a_copy_for_which_there_is_no_room_is_refused(store, settings, own_file,
     assert bytes_in(store) == {}
 
 
-def test_a_link_takes_no_room_and_fits_into_any_quota(store, settings, own_file):
+def test_a_copy_for_which_the_disk_is_too_full_is_refused(store, settings, own_file, no_links, bytes_in):
+    settings.min_free_bytes = 1 << 60
+    with pytest.raises(NoSpace) as refused:
+        store.register(own_file(b"my video"), "day1.mp4")
+    assert refused.value.reason == "disk-full"
+    assert bytes_in(store) == {}
+
+
+def test_a_link_takes_no_room_and_fits_into_any_quota(store, settings, own_file, put):
+    put(b"another video")
     settings.store_quota_bytes = 5
     assert store.register(own_file(b"my video"), "day1.mp4").size == 8
+    assert store.used_bytes() == 13
+
+
+@pytest.mark.parametrize("way", ["linked", "shared"])
+def test_what_takes_no_room_is_taken_on_a_nearly_full_disk(store, settings, own_file, read, request, way):
+    if way == "shared":
+        request.getfixturevalue("shared_blocks")
+    settings.min_free_bytes = 1 << 60
+    assert read(store.register(own_file(b"my video"), "day1.mp4").file_id) == b"my video"
+
+
+def test_shared_bytes_count_as_stored_ones_and_what_the_quota_does_not_allow_is_linked(
+    store, settings, own_file, shared_blocks
+):
+    settings.store_quota_bytes = 10
+    store.register(own_file(b"my video", "day1.mp4"), "day1.mp4")
+    assert store.used_bytes() == 8
+    second = own_file(b"my other video", "day2.mp4")
+    assert store.path(store.register(second, "day2.mp4").file_id).samefile(second)
+    assert store.used_bytes() == 8
 
 
 # -- refused -----------------------------------------------------------------------------------------------------------
