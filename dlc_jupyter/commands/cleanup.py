@@ -17,9 +17,10 @@ from typing import Any
 
 from dlc_jupyter.commands.database import opened
 from dlc_jupyter.commands.options import CommandError, add_options, settings_of
-from dlc_jupyter.commands.terminal import size, table
+from dlc_jupyter.commands.terminal import table
 from dlc_jupyter.jobs.cleanup import CleanUp
 from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.storage.disk import readable
 from dlc_jupyter.storage.files import FileStore
 from dlc_jupyter.storage.retention import Removal
 
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(report(removals, dry_run=arguments.dry_run))
     if lacking:
         print(
-            f"Still {size(lacking)} too little room: delete files or analyses, or raise the limits "
+            f"Still {readable(lacking)} too little room: delete files or analyses, or raise the limits "
             "(min_free_bytes, store_quota_bytes).",
             file=sys.stderr,
         )
@@ -60,8 +61,8 @@ def report(removals: Sequence[Removal], *, dry_run: bool) -> str:
     """Return a table of what goes and why, and what that amounts to."""
     if not removals:
         return "Nothing has to go."
-    rows = [(each.kind, each.id[:8], each.name, size(each.size), each.reason) for each in removals]
-    freed = size(sum(removal.size for removal in removals))
+    rows = [(each.kind, each.id[:8], each.name, readable(each.size), each.reason) for each in removals]
+    freed = readable(sum(removal.size for removal in removals))
     things = "1 thing" if len(removals) == 1 else f"{len(removals)} things"
     end = (
         f"{things} would go, {freed} in all. Without --dry-run they do."

@@ -27,9 +27,10 @@ from dlc_jupyter.commands import findings
 from dlc_jupyter.commands.options import CommandError, add_options, settings_of
 from dlc_jupyter.commands.results import Poses, read_poses, save_frame
 from dlc_jupyter.commands.server import OwnServer, ServerFailed
-from dlc_jupyter.commands.terminal import ProgressBar, duration, size, table
+from dlc_jupyter.commands.terminal import ProgressBar, duration, table
 from dlc_jupyter.errors import AnalysisFailed, Refusal
 from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.disk import readable
 
 CONFIG = "jupyter_server_config.py"
 #: Options that are the machine's rather than a data folder's: the demo's server has them as the user's own servers do.
@@ -142,7 +143,7 @@ def analyse(client: Client, folder: Path) -> Made:
     """Upload the video, have it analysed and labelled, and fetch what came out."""
     bar = ProgressBar(LABELS["upload"])
     file_id = client.upload(demo.VIDEO, lambda done, total: bar.show({"done": done, "total": total, "unit": "bytes"}))
-    bar.done(f"{demo.VIDEO.name}, {size(demo.VIDEO.stat().st_size)}, is now file {file_id[:8]}")
+    bar.done(f"{demo.VIDEO.name}, {readable(demo.VIDEO.stat().st_size)}, is now file {file_id[:8]}")
     analysis_id, video = analysed(client, "video", file_id)
     _, label = analysed(client, "label", file_id, draw_skeleton=True)
     for field, suffix in (("csv_file", "poses.csv"), ("h5_file", "poses.h5")):
@@ -236,7 +237,7 @@ def report(folder: Path, poses: Poses) -> str:
         f"{stem}-labelled.mp4": "the video with the poses drawn on it",
         f"{stem}-labelled.png": f"frame {poses.clearest} of it",
     }
-    lying = [(str(folder / name), size((folder / name).stat().st_size), what) for name, what in files.items()]
+    lying = [(str(folder / name), readable((folder / name).stat().st_size), what) for name, what in files.items()]
     heading = ("BODY PART", "MEAN LIKELIHOOD", "MEAN ERROR")
     return f"{table(heading, rows)}\n\n{table(('FILE', 'SIZE', 'WHAT IT IS'), lying)}\n"
 

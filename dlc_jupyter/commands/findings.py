@@ -21,12 +21,13 @@ from dlc_jupyter._version import __version__
 from dlc_jupyter.commands import engine_probe
 from dlc_jupyter.commands.database import opened
 from dlc_jupyter.commands.options import CommandError
-from dlc_jupyter.commands.terminal import duration, size
+from dlc_jupyter.commands.terminal import duration
 from dlc_jupyter.jobs import devices
 from dlc_jupyter.jobs.engine import BESIDES
 from dlc_jupyter.jobs.roster import Roster
 from dlc_jupyter.pose.models import Model, Models
 from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.disk import readable
 
 State = Literal["ok", "warning", "missing"]
 
@@ -279,10 +280,10 @@ def data_folder(settings: Settings) -> Iterable[Finding]:
         yield ok("Data folder", f"{root}{there}, on a local disk")
     free = free_bytes(nearest)
     if free < settings.min_free_bytes:
-        text = f"{size(free)} free, and uploads stop at {size(settings.min_free_bytes)} (min_free_bytes)"
+        text = f"{readable(free)} free, and uploads stop at {readable(settings.min_free_bytes)} (min_free_bytes)"
         yield missing("Disk", text, "Make room (dlc-jupyter cleanup --dry-run shows what may go), or move data_dir.")
     else:
-        yield ok("Disk", f"{size(free)} free")
+        yield ok("Disk", f"{readable(free)} free")
 
 
 # -- the worker ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How things look on a terminal: marks, tables, sizes, durations and the progress bar."""
+"""How things look on a terminal: marks, tables, durations and the progress bar."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
+
+from dlc_jupyter.storage.disk import readable
 
 #: Columns of a progress bar, and of what may stand beside it. A narrow terminal gets a shorter bar.
 BAR = 24
@@ -22,15 +24,6 @@ def can_show(text: str, stream: TextIO | None = None) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def size(count: float) -> str:
-    """Return a number of bytes for people: ``1.5 GiB``."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def duration(seconds: float) -> str:
@@ -88,13 +81,13 @@ class ProgressBar:
         done, total = float(progress.get("done") or 0), progress.get("total")
         unit = str(progress.get("unit") or "")
         if unit == "bytes":
-            amount = size(done) + (f" of {size(total)}" if total else "")
+            amount = readable(done) + (f" of {readable(total)}" if total else "")
         else:
             amount = f"{done:g}" + (f" of {total:g}" if total else "") + f" {unit}"
         rate, eta = progress.get("rate"), progress.get("eta")
         parts = [amount]
         if rate:
-            parts.append(f"{size(rate) if unit == 'bytes' else f'{rate:.0f} {unit}'}/s")
+            parts.append(f"{readable(rate) if unit == 'bytes' else f'{rate:.0f} {unit}'}/s")
         if eta and total and done < total:
             parts.append(f"{duration(eta)} left")
         self._write(", ".join(parts), done / total if total else 0.0)

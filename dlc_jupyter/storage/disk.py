@@ -53,6 +53,15 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(_existing(path)).free
 
 
+def readable(size: float) -> str:
+    """Return a number of bytes as people write it, such as ``1.5 GiB``."""
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{size:,.1f}".removesuffix(".0") + f" {unit}"
+
+
 def disk_full() -> NoSpace:
     """Return the refusal for a disk without room."""
     return NoSpace(

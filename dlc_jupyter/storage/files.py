@@ -22,7 +22,7 @@ from dlc_jupyter.errors import BadRequest, Conflict, NoSpace, NotFound, Refusal,
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.catalogue import Catalogue, NewFile, StoredFile, active_users, is_output
 from dlc_jupyter.storage.database import BROUGHT, Database, analysis_files, files
-from dlc_jupyter.storage.disk import disk_full, free_bytes, full_disk_refused, locked, reflink, sync_folder
+from dlc_jupyter.storage.disk import disk_full, free_bytes, full_disk_refused, locked, readable, reflink, sync_folder
 from dlc_jupyter.storage.incoming import PartFile, pieces
 from dlc_jupyter.storage.names import clean_filename
 
@@ -426,15 +426,6 @@ class FileStore(Catalogue):
     def _locked(self) -> Iterator[None]:
         with locked(self.root / "files.lock"):
             yield
-
-
-def readable(size: float) -> str:
-    """Return a number of bytes as people write it, such as ``1.5 GiB``."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            break
-        size /= 1024
-    return f"{size:,.1f}".removesuffix(".0") + f" {unit}"
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -318,7 +318,7 @@ def test_a_data_folder_of_somebody_else_s(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_full_disk(tmp_path: Path) -> None:
     _, room = findings.data_folder(Settings(data_dir=str(tmp_path), min_free_bytes=1 << 60))
     assert (room.subject, room.state) == ("Disk", "missing")
-    assert "uploads stop at 1048576.0 TiB (min_free_bytes)" in room.text
+    assert "uploads stop at 1,048,576 TiB (min_free_bytes)" in room.text
     assert "dlc-jupyter cleanup --dry-run" in room.advice
 
 

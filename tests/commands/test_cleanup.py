@@ -47,7 +47,7 @@ def test_a_dry_run_says_what_would_go_and_why(data: Path, store: FileStore, caps
     assert cleanup(data, "--dry-run") == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if "day 1.mp4" in line)
     assert line.split() == [
-        *("file", file_id[:8], "day", "1.mp4", "2.0", "KiB"),
+        *("file", file_id[:8], "day", "1.mp4", "2", "KiB"),
         *("not", "used", "for", "40", "days:", "files", "are", "kept", "for", "30", "days"),
     ]
     assert store.find(file_id)
@@ -56,7 +56,7 @@ def test_a_dry_run_says_what_would_go_and_why(data: Path, store: FileStore, caps
 def test_without_dry_run_it_goes(data: Path, store: FileStore, capsys: pytest.CaptureFixture[str]) -> None:
     upload(store, b"x" * 2048, "day 1.mp4")
     assert cleanup(data) == 0
-    assert capsys.readouterr().out.rstrip().endswith("1 thing gone, 2.0 KiB freed.")
+    assert capsys.readouterr().out.rstrip().endswith("1 thing gone, 2 KiB freed.")
     assert store.page() == []
     assert cleanup(data) == 0
     assert capsys.readouterr().out == "Nothing has to go.\n"
@@ -82,7 +82,7 @@ def test_too_little_room_all_the_same_is_told_and_shown_by_the_exit_status(
     store.clock = time.time
     file_id = upload(store, b"x" * 3072, "today.mp4")
     assert cleanup(data, "--DLCApp.store_quota_bytes=1024") == 1
-    assert "Still 2.0 KiB too little room" in capsys.readouterr().err
+    assert "Still 2 KiB too little room" in capsys.readouterr().err
     assert store.find(file_id)
 
 
