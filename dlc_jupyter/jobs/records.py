@@ -18,7 +18,7 @@ from dlc_jupyter.errors import Ambiguous, Conflict, NotFound
 from dlc_jupyter.jobs import rows
 from dlc_jupyter.jobs.record import ACTIVE, FINISHED, Record, Request, State, iso
 from dlc_jupyter.storage.catalogue import link_output
-from dlc_jupyter.storage.database import Database, analyses, analysis_files, files
+from dlc_jupyter.storage.database import Database, analyses, analysis_files, begins_with, files
 
 __all__ = ["ACTIVE", "FINISHED", "Record", "Records", "Request", "State", "iso"]
 
@@ -163,11 +163,10 @@ class Records:
         Ambiguous
             More than one does; ``matches`` names up to ten.
         """
-        prefix = prefix.lower()
         unknown = NotFound(f"There is no analysis {prefix[:80]!r}.", reason="unknown-analysis-id")
-        if not prefix or len(prefix) > 40 or not set(prefix) <= set("0123456789abcdef"):
+        within = begins_with(analyses.c.analysis_id, prefix)
+        if within is None:
             raise unknown
-        within = sa.and_(analyses.c.analysis_id >= prefix, analyses.c.analysis_id < prefix + "g")
         with self.database.read() as connection:
             matches = connection.scalars(sa.select(analyses.c.analysis_id).where(within).limit(10)).all()
             if not matches:

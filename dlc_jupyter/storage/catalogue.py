@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dlc_jupyter.errors import Ambiguous, NotFound
-from dlc_jupyter.storage.database import BROUGHT, Database, analyses, analysis_files, file_names, files
+from dlc_jupyter.storage.database import BROUGHT, Database, analyses, analysis_files, begins_with, file_names, files
 from dlc_jupyter.storage.names import content_type
 
 
@@ -81,14 +81,11 @@ class Catalogue:
         Ambiguous
             More than one does; ``matches`` names up to ten.
         """
-        prefix = prefix.lower()
-        unknown = NotFound(f"There is no file {prefix[:80]!r}.", reason="unknown-file")
-        if not prefix or len(prefix) > 40 or not set(prefix) <= set("0123456789abcdef"):
-            raise unknown
-        within = sa.and_(files.c.file_id >= prefix, files.c.file_id < prefix + "g")
-        found = self._select(sa.select(files).where(within).order_by(files.c.file_id).limit(10))
+        within = begins_with(files.c.file_id, prefix)
+        query = sa.select(files).order_by(files.c.file_id).limit(10)
+        found = [] if within is None else self._select(query.where(within))
         if not found:
-            raise unknown
+            raise NotFound(f"There is no file {prefix[:80]!r}.", reason="unknown-file")
         if len(found) > 1:
             raise Ambiguous(
                 f"More than one file begins with {prefix}: give more characters.",

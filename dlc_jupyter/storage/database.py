@@ -174,6 +174,14 @@ def database_url(root: Path, configured: str) -> str:
     return configured or f"sqlite:///{root / 'dlc.db'}"
 
 
+def begins_with(column: sa.ColumnElement[str], prefix: str) -> sa.ColumnElement[bool] | None:
+    """Return the condition that an id begins with `prefix`, which an index answers. None: no id can."""
+    prefix = prefix.lower()
+    if not prefix or len(prefix) > 40 or not set(prefix) <= set("0123456789abcdef"):
+        return None
+    return sa.and_(column >= prefix, column < prefix + "g")
+
+
 def _options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": PATIENCE, "check_same_thread": False}}
