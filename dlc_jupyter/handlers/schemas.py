@@ -44,10 +44,15 @@ COMPONENTS: dict[str, Any] = {
                 "items": _object("A parameter that is wrong.", {"field": TEXT, "message": TEXT}),
             },
             "matches": {**NAMES, "description": "Ids that begin with the characters given."},
-            "analyses": {**NAMES, "description": "The analyses there are."},
+            "analyses": {
+                **NAMES,
+                "description": "Names of the analyses there are; of a file in use, ids of those that need it.",
+            },
             "models": {**NAMES, "description": "The models there are."},
+            "limit": {"type": "integer", "description": "Most bytes that may be sent."},
+            "size": {"type": "integer", "description": "How many bytes the file has of which a range was asked."},
         },
-        optional=("errors", "matches", "analyses", "models"),
+        optional=("errors", "matches", "analyses", "models", "limit", "size"),
     ),
     "File": _object(
         "A stored file.",

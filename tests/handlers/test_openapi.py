@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
+import dlc_jupyter
+from dlc_jupyter import errors
 from dlc_jupyter.analyses.base import registry
 from dlc_jupyter.handlers.base import VERBS, DLCHandler, Services
 from dlc_jupyter.handlers.openapi import ROUTES, document, openapi_handlers
@@ -128,6 +132,20 @@ async def test_answers_are_as_described(spec: dict[str, Any], api: Any, upload: 
             assert answer.body == b""
         else:
             conform(json.loads(answer.body), described["content"]["application/json"]["schema"], spec)
+
+
+async def test_every_field_of_a_refusal_is_described(spec: dict[str, Any]) -> None:
+    refusals = {name for name, found in vars(errors).items() if isinstance(found, type)} | {"NoSuchRange"}
+    fields = {
+        keyword.arg
+        for file in Path(dlc_jupyter.__file__).parent.rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in refusals
+        for keyword in call.keywords
+    }
+    not_sent = {"hint", "kind"}  # of `AnalysisFailed`, which becomes part of a record
+    assert fields - not_sent <= set(spec["components"]["schemas"]["Error"]["properties"])
+    assert {"matches", "limit", "size"} <= fields
 
 
 def test_a_method_that_declares_nothing_cannot_be_mounted() -> None:
