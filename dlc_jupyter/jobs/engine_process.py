@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import dlc_jupyter
+from dlc_jupyter.errors import without_paths
 from dlc_jupyter.jobs import bootstrap, processes, protocol
 from dlc_jupyter.jobs.backoff import Backoff
 from dlc_jupyter.jobs.scratch import log_folder
@@ -281,7 +282,7 @@ class Engine:
                     log.warning("%s", self.without_models)
             elif event["event"] == "broken":
                 self._failures = TRIES
-                self.broken = event["problem"]
+                self.broken = without_paths(event["problem"])
             elif self._events is not None:
                 self._events.put(event)
 

@@ -125,7 +125,12 @@ class Requests:
             "analysis": analysis.name,
             "parameters": parameters.model_dump(mode="json"),
             "files": list(file_ids),
-            "model": model and self._models.fingerprint(model),
+            "model": model
+            and self._models.fingerprint(
+                model,
+                trainingsetindex=getattr(parameters, "trainingsetindex", None),
+                shuffle=getattr(parameters, "shuffle", None),
+            ),
             "deeplabcut": deeplabcut or self.versions()["deeplabcut"],
             "dlc_jupyter": ".".join(__version__.split(".")[:2]),
         }
