@@ -28,7 +28,6 @@ help: ## Show what there is
 	tools/environment.sh
 
 demo: .venv/.complete ## Turn the demo video into poses and a labelled video, through the HTTP API
-	@tools/system_packages.sh ffmpeg ffprobe
 	.venv/bin/dlc-jupyter demo --folder $(DEMO_FOLDER) $(ARGS)
 
 test: .venv/.complete ## Run every test

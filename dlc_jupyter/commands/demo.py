@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with own as server:
                 print(f"It listens at {server.url}")
-                made = analyse(server.client, folder)
+                made = analyse(server.client, folder, findings.find_ffmpeg(settings))
                 print(f"\nDone in {duration(time.monotonic() - started)}.\n")
                 print(report(folder, made.poses))
                 if arguments.serve:
@@ -139,7 +139,7 @@ def write_config(folder: Path, settings: Settings) -> Path:
 # -- the work --------------------------------------------------------------------------------------------------------
 
 
-def analyse(client: Client, folder: Path) -> Made:
+def analyse(client: Client, folder: Path, ffmpeg: str) -> Made:
     """Upload the video, have it analysed and labelled, and fetch what came out."""
     bar = ProgressBar(LABELS["upload"])
     file_id = client.upload(demo.VIDEO, lambda done, total: bar.show({"done": done, "total": total, "unit": "bytes"}))
@@ -150,7 +150,7 @@ def analyse(client: Client, folder: Path) -> Made:
         client.download(video[field], folder / f"{demo.VIDEO.stem}-{suffix}")
     labelled = client.download(label["video_file"], folder / f"{demo.VIDEO.stem}-labelled.mp4")
     poses = read_poses(folder / f"{demo.VIDEO.stem}-poses.csv")
-    save_frame(labelled, poses.clearest, folder / f"{demo.VIDEO.stem}-labelled.png")
+    save_frame(ffmpeg, labelled, poses.clearest, folder / f"{demo.VIDEO.stem}-labelled.png")
     return Made(file_id, analysis_id, poses)
 
 

@@ -235,11 +235,15 @@ def _gpu(found: Mapping[str, Any], settings: Settings) -> Iterable[Finding]:
 _BUNDLED = "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"
 
 
+def find_ffmpeg(settings: Settings) -> str:
+    """Return the ffmpeg that labelled videos are written with; empty where there is none."""
+    return shutil.which("ffmpeg") or _said([settings.engine_python, "-c", _BUNDLED]).strip()
+
+
 def ffmpeg(settings: Settings) -> Finding:
     """Look for the ffmpeg that writes labelled videos, and its H.264 encoder. Nothing else needs it, or ffprobe."""
     advice = "Install it: sudo apt-get install ffmpeg, or: conda install -c conda-forge ffmpeg"
-    system = shutil.which("ffmpeg")
-    command = system or _said([settings.engine_python, "-c", _BUNDLED]).strip()
+    command, system = find_ffmpeg(settings), shutil.which("ffmpeg")
     if not command:
         return warning("ffmpeg", "not found: poses can be had, but labelled videos cannot be made", advice)
     whose = "" if system else ", the one that came with DeepLabCut"

@@ -79,7 +79,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def save_frame(video: Path, frame: int, picture: Path) -> None:
+def save_frame(ffmpeg: str, video: Path, frame: int, picture: Path) -> None:
     """Write one frame of a video, counted from 0, as a picture.
 
     Raises
@@ -88,5 +88,5 @@ def save_frame(video: Path, frame: int, picture: Path) -> None:
         ffmpeg could not.
     """
     choose = ["-vf", f"select=eq(n\\,{frame})", "-frames:v", "1", "-update", "1"]
-    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", str(video), *choose, str(picture)]
+    command = [ffmpeg, "-y", "-loglevel", "error", "-i", str(video), *choose, str(picture)]
     subprocess.run(command, stdin=subprocess.DEVNULL, check=True)

@@ -63,10 +63,10 @@ def test_another_table_is_refused_by_its_name(poses: Path, text: str) -> None:
 
 def test_a_frame_becomes_a_picture(tmp_path: Path) -> None:
     picture = tmp_path / "frame.png"
-    save_frame(demo.VIDEO, 12, picture)
+    save_frame("ffmpeg", demo.VIDEO, 12, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
     again = tmp_path / "thirteenth.png"
-    save_frame(demo.VIDEO, 13, again)
+    save_frame("ffmpeg", demo.VIDEO, 13, again)
     assert picture.read_bytes() != again.read_bytes()
     with pytest.raises(subprocess.CalledProcessError):
-        save_frame(tmp_path / "nothing.mp4", 0, picture)
+        save_frame("ffmpeg", tmp_path / "nothing.mp4", 0, picture)
