@@ -59,7 +59,7 @@ class Records:
                 if earlier:
                     return earlier
                 self._take_files(connection, request.file_ids, now)
-                done = self._reusable(connection, request.request_key) if reuse else None
+                done = self._reusable(connection, request.request_key, keep=True) if reuse else None
                 analysis_id = secrets.token_hex(20)
                 values = {
                     "analysis_id": analysis_id,
@@ -132,8 +132,11 @@ class Records:
         for missing in [each for each in file_ids if each not in found]:
             raise NotFound(f"There is no file {missing}. Upload it first.", reason="unknown-file")
 
-    def _reusable(self, connection: sa.Connection, request_key: str | None) -> Record | None:
-        """Return a succeeded analysis of the same request whose outputs are all still stored."""
+    def _reusable(self, connection: sa.Connection, request_key: str | None, *, keep: bool = False) -> Record | None:
+        """Return a succeeded analysis of the same request whose outputs are all still stored.
+
+        With `keep` they stay so until the end of the transaction.
+        """
         if request_key is None:
             return None
         same = sa.and_(analyses.c.request_key == request_key, analyses.c.state == State.SUCCEEDED)
@@ -142,7 +145,7 @@ class Records:
         ).all():
             outputs = set(rows.outputs(connection, analysis_id))
             stored = sa.select(files.c.file_id).where(files.c.file_id.in_(outputs))
-            if set(connection.scalars(stored.with_for_update(read=True))) == outputs:
+            if set(connection.scalars(stored.with_for_update(read=True) if keep else stored)) == outputs:
                 return rows.one(connection, analyses.c.analysis_id == analysis_id)
         return None
 

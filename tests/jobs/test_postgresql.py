@@ -30,6 +30,11 @@ ERROR = {"type": "A", "message": "b.", "hint": ""}
 POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
+def said(statement: Any) -> str:
+    """A statement in PostgreSQL's words."""
+    return str(statement.compile(dialect=POSTGRESQL))
+
+
 @pytest.fixture
 def asked(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every statement, and each text that reached the driver by another way."""
@@ -46,7 +51,9 @@ def asked(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(database, "insert_if_new", insert_if_new)
 
     @sa.event.listens_for(database.engine, "before_execute")
-    def statement(_connection: Any, clause: Any, *_rest: Any) -> None:
+    def statement(connection: Any, clause: Any, *_rest: Any) -> None:
+        if connection.get_execution_options().get("read_only"):
+            assert " FOR " not in said(clause), "PostgreSQL locks no row in a transaction that only reads"
         if not any(clause is twin for twin in twins):
             asked.append(clause)
 
@@ -178,14 +185,12 @@ def test_every_statement_can_be_said_to_postgresql(
     assert {text for text in asked if isinstance(text, str)} == {"BEGIN", "BEGIN IMMEDIATE"}
     for statement in asked:
         if not isinstance(statement, str):
-            str(statement.compile(dialect=POSTGRESQL))
+            assert said(statement)
     assert {method.__qualname__ for method in methods()} - called == set()  # the run has met them all
 
 
 def test_the_tables_can_be_made_in_postgresql() -> None:
-    said: list[str] = []
-    engine = sa.create_mock_engine(
-        "postgresql://", lambda clause, *_: said.append(str(clause.compile(dialect=engine.dialect)))
-    )
+    asked: list[str] = []
+    engine: Any = sa.create_mock_engine("postgresql://", lambda clause, *_: asked.append(said(clause)))
     metadata.create_all(engine, checkfirst=False)
-    assert sum("CREATE TABLE" in each for each in said) == len(metadata.tables)
+    assert sum("CREATE TABLE" in each for each in asked) == len(metadata.tables)
