@@ -36,7 +36,7 @@ class Pipeline:
     Parameters
     ----------
     part : PartFile
-        The file that the pieces make up; `Pipeline.abort` discards it.
+        The file that the pieces make up; `close` discards it.
     """
 
     IN_FLIGHT = 4
@@ -45,24 +45,22 @@ class Pipeline:
         self.part = part
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="dlc-hash")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="dlc-write")
-        self._pending: deque[asyncio.Future[Any]] = deque()
+        self._pending: deque[Future[Any]] = deque()
         self._closed = False
 
     async def put(self, piece: Piece) -> None:
         """Add a piece; waits while enough others are on their way. Raises what writing an earlier one raised."""
         if self._closed:
             return
-        loop = asyncio.get_running_loop()
-        hashed = loop.run_in_executor(self._hasher, self.part.hash, piece)
-        written = loop.run_in_executor(self._writer, self.part.write, piece)
-        self._pending.append(asyncio.gather(hashed, written))
-        while len(self._pending) > self.IN_FLIGHT:
-            await self._pending.popleft()
+        self._pending.append(self._hasher.submit(self.part.hash, piece))
+        self._pending.append(self._writer.submit(self.part.write, piece))
+        while len(self._pending) > 2 * self.IN_FLIGHT:
+            await _ended(self._pending.popleft())
 
     async def finish(self, function: Callable[[], R]) -> R:
         """Wait for all pieces, then return what `function` does, in the thread that wrote them."""
         while self._pending:
-            await self._pending.popleft()
+            await _ended(self._pending.popleft())
         if self._closed:
             raise web.Finish  # the client is gone: there is nobody to answer
         return await asyncio.get_running_loop().run_in_executor(self._writer, function)
@@ -72,17 +70,17 @@ class Pipeline:
         if self._closed:
             return
         self._closed = True
-        for pending in self._pending:
-            pending.add_done_callback(_look_at)
         self._hasher.shutdown(wait=False)
         self._writer.submit(self.part.discard)
         self._writer.shutdown(wait=False)
 
 
-def _look_at(future: asyncio.Future[Any] | Future[Any]) -> None:
-    """Keep asyncio from reporting an error that nobody waits for any more."""
-    if not future.cancelled():
-        future.exception()
+async def _ended(work: Future[Any]) -> None:
+    """Wait for the end of what a thread does, and raise what it raised. Costs nothing where it has ended."""
+    if work.done():
+        work.result()
+    else:
+        await asyncio.wrap_future(work)
 
 
 class StreamingHandler(DLCHandler):
