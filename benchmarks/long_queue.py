@@ -22,7 +22,6 @@ from benchmarks.measure import (
     scratch_folder,
     server,
     take_turns,
-    wait_until_ready,
 )
 from dlc_jupyter import demo
 from dlc_jupyter.commands.server import OwnServer
@@ -41,7 +40,6 @@ def main() -> int:
         server(folder / "empty", models=models) as empty,
     ):
         for own in (full, empty):
-            wait_until_ready(own)
             own.client.run("sleep", time=3600)
         fill(full, options.queued)
         contestants: dict[str, Callable[[], float]] = {}

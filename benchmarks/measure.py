@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import shutil
 import statistics
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from dlc_jupyter.commands.server import OwnServer
@@ -31,14 +33,34 @@ GIB = 1 << 30
 
 
 def arguments(about: str | None, rounds: int = 5, **sizes: float) -> argparse.Namespace:
-    """Read the command line: ``--rounds``, and an option for each of `sizes`, whose value is its default."""
+    """Read the command line: ``--rounds``, and an option for each of `sizes`, whose value is its default.
+
+    Says so where others are using the machine.
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help="how often (default: %(default)s)")
     for name, default in sizes.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=type(default), default=default, help="(default: %(default)s)"
         )
-    return parser.parse_args()
+    options = parser.parse_args()
+    busy = busy_share()
+    if busy > 0.1:
+        print(f"Others keep {busy:.0%} of this machine busy: the figures will not be those that it could reach.")
+    return options
+
+
+def busy_share(seconds: float = 2.0) -> float:
+    """Look for so long, and return how much of all processors was in use, from 0 to 1."""
+
+    def idle_and_all() -> tuple[int, int]:
+        ticks = [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return ticks[3] + ticks[4], sum(ticks)  # idle, and waiting for a disk
+
+    idle, all_ticks = idle_and_all()
+    time.sleep(seconds)
+    idle_then, all_then = idle_and_all()
+    return 1 - (idle_then - idle) / (all_then - all_ticks)
 
 
 # -- what is measured ------------------------------------------------------------------------------------------------
@@ -57,25 +79,21 @@ def scratch_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def server(folder: Path, environment: Mapping[str, str] | None = None, **options: Any) -> Iterator[OwnServer]:
-    """``jupyter dlc`` with `folder` as its root and its data below it; `options` are those of ``DLCApp``."""
+    """``jupyter dlc`` with `folder` as its root and its data below it; `options` are those of ``DLCApp``.
+
+    Its engine has loaded DeepLabCut, so that nothing but what is measured keeps the machine busy.
+    """
     folder.mkdir(exist_ok=True)
     options = {"data_dir": str(folder / "data"), **options}
     lines = ["c = get_config()", f"c.ServerApp.root_dir = {str(folder)!r}", "c.ServerApp.allow_root = True"]
     lines += [f"c.DLCApp.{name} = {value!r}" for name, value in options.items()]
     config = folder / "jupyter_server_config.py"
     config.write_text("\n".join(lines))
-    before = dict(os.environ)
-    os.environ.update(environment or {})  # the server, its worker and its engine inherit it
-    own = OwnServer(config, folder)
-    try:
-        own.__enter__()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    try:
+    with contextlib.ExitStack() as running:
+        with patch.dict(os.environ, environment or {}):  # the server, its worker and its engine inherit it
+            own = running.enter_context(OwnServer(config, folder))
+        wait_until_ready(own)
         yield own
-    finally:
-        own.stop()
 
 
 def wait_until_ready(own: OwnServer, timeout: float = 120.0) -> None:
@@ -191,7 +209,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the smallest value that at least `share` of all values do not exceed."""
-    return sorted(values)[max(0, -int(-len(values) * share // 1) - 1)]
+    return sorted(values)[math.ceil(len(values) * share) - 1]
 
 
 def in_seconds(value: float) -> str:

@@ -22,7 +22,6 @@ from benchmarks.measure import (
     percentile,
     scratch_folder,
     server,
-    wait_until_ready,
     write_random_file,
 )
 from dlc_jupyter.commands.server import OwnServer
@@ -35,7 +34,6 @@ def main() -> int:
     options = arguments(__doc__, gib=2.0)
     with scratch_folder() as folder, server(folder / "ours") as own:
         source = write_random_file(folder / "video.mp4", int(options.gib * GIB))
-        wait_until_ready(own)
         memory = Memory(own)
         idle = waits(own, until=lambda began: time.monotonic() - began > 5)
         print(

@@ -20,7 +20,6 @@ from benchmarks.measure import (
     scratch_folder,
     server,
     take_turns,
-    wait_until_ready,
 )
 from benchmarks.peers import running
 from dlc_jupyter.commands.server import OwnServer
@@ -33,7 +32,6 @@ def main() -> int:
         server(folder / "ours", environment={"PYTHONPATH": str(HERE / "plugin")}) as own,
         running.huey_consumer(folder) as send,
     ):
-        wait_until_ready(own)
         print(f"after {options.idle:g} s in which nothing was asked for")
         figures = take_turns(
             options.rounds,

@@ -21,7 +21,6 @@ from benchmarks.measure import (
     scratch_folder,
     server,
     take_turns,
-    wait_until_ready,
 )
 from benchmarks.peers import running
 from dlc_jupyter import demo
@@ -42,7 +41,6 @@ def main() -> int:
         running.direct_deeplabcut(folder / "direct", demo.MODEL, demo.VIDEO) as call_directly,
     ):
         file_id = own.client.upload(demo.VIDEO)
-        wait_until_ready(own)
 
         def analyse() -> float:
             whole, inside = analysis(own, file_id)
