@@ -58,7 +58,7 @@ def test_a_worker_is_started_and_ended_with_all_it_runs(room, supervise, alive, 
 def test_a_worker_that_dies_is_started_again(room, supervise, wait_until):
     supervise()
     analysis_id = room.ask("sleep", time=1)
-    room.running(analysis_id)
+    wait_until(lambda: room.record(analysis_id).state is State.RUNNING)
     first = worker_pid(room)
     os.kill(first, signal.SIGKILL)
     record = room.finished(analysis_id)
