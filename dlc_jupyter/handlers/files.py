@@ -139,7 +139,7 @@ class FilesHandler(StreamingHandler):
                 raise
             return function()
 
-    async def receive(self, chunk: bytes) -> None:
+    async def receive(self, chunk: bytes | bytearray) -> None:
         """Take the file out of the form, or gather a small body."""
         if self._form and self._pipeline:
             for piece in self._form.feed(chunk):

@@ -86,12 +86,12 @@ class FormReader:
         if not boundary:
             raise broken()
 
-    def feed(self, chunk: bytes) -> list[memoryview]:
-        """Read the next bytes of the body, and return the pieces of the file among them."""
+    def feed(self, chunk: bytes | bytearray) -> list[memoryview]:
+        """Read the next bytes of the body, and return the pieces of the file among them: views of `chunk`."""
         self._pieces = []
         if not self._complete:  # what follows the form means nothing
             try:
-                self._parser.write(chunk)
+                self._parser.write(chunk)  # type: ignore[arg-type]  # a bytearray will do: a test feeds it
             except FormParserError:
                 raise broken() from None
         pieces, self._pieces = self._pieces, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -18,8 +19,8 @@ from dlc_jupyter.storage.incoming import PartFile, Piece
 
 R = TypeVar("R")
 
-#: Tornado reads 64 KiB at a time and awaits after each: 120 MiB/s. With 1 MiB it is 550; with more it is less again.
-PIECE = 1 << 20
+#: Most that is read at a time. Tornado's 64 KiB, awaited one by one, make 120 MiB/s; 1 MiB makes 900, 2 MiB 1000.
+PIECE = 2 << 20
 
 #: How long a client that was refused may go on sending before the connection is closed, in seconds. Closing it at once
 #: would reset it, and the client would never read why.
@@ -39,7 +40,7 @@ class Pipeline:
         The file that the pieces make up; `close` discards it.
     """
 
-    IN_FLIGHT = 4
+    IN_FLIGHT = 3
 
     def __init__(self, part: PartFile) -> None:
         self.part = part
@@ -49,7 +50,10 @@ class Pipeline:
         self._closed = False
 
     async def put(self, piece: Piece) -> None:
-        """Add a piece; waits while enough others are on their way. Raises what writing an earlier one raised."""
+        """Add a piece; waits while enough others are on their way. Raises what writing an earlier one raised.
+
+        When it returns, at most `IN_FLIGHT` pieces are still read from: the last ones.
+        """
         if self._closed:
             return
         self._pending.append(self._hasher.submit(self.part.hash, piece))
@@ -83,6 +87,20 @@ async def _ended(work: Future[Any]) -> None:
         await asyncio.wrap_future(work)
 
 
+async def _read_fixed_body(connection: Any, length: int, delegate: Any) -> None:
+    """Read a body of `length` bytes in place of tornado's method of this name, which copies every byte twice.
+
+    The pieces are read into a few buffers in turn: enough for a `Pipeline` to be done with the one that is used again.
+    """
+    buffers = deque(bytearray(min(length, PIECE)) for _ in range(Pipeline.IN_FLIGHT + 1))
+    while length > 0:
+        buffers.rotate()
+        wanted = memoryview(buffers[0])[:length]
+        filled = await connection.stream.read_into(wanted, partial=True)
+        length -= filled
+        await connection._deliver_body(delegate, buffers[0] if filled == len(buffers[0]) else bytes(wanted[:filled]))
+
+
 class StreamingHandler(DLCHandler):
     """Base of handlers that take a large body with POST. Mark subclasses with `tornado.web.stream_request_body`.
 
@@ -100,8 +118,8 @@ class StreamingHandler(DLCHandler):
     async def begin(self) -> None:
         """Get ready for the body."""
 
-    async def receive(self, chunk: bytes) -> None:
-        """Take the next bytes of the body."""
+    async def receive(self, chunk: bytes | bytearray) -> None:
+        """Take the next bytes of the body. They change after this and the next `Pipeline.IN_FLIGHT - 1` calls."""
 
     def abandon(self) -> None:
         """Throw away what was received: an error was met, or the client is gone. May be called more than once."""
@@ -138,8 +156,9 @@ class StreamingHandler(DLCHandler):
         self._stream = connection.stream
         self._usual_chunk_size = self._stream.read_chunk_size
         self._stream.read_chunk_size = PIECE
+        connection._read_fixed_body = functools.partial(_read_fixed_body, connection)
 
-    async def data_received(self, chunk: bytes) -> None:
+    async def data_received(self, chunk: bytes | bytearray) -> None:
         """Hand on what came, as long as all is well."""
         if self._refused or self.request.method != "POST":
             return

@@ -20,8 +20,9 @@ BODY = multipart(
 
 
 def read(pieces: list[bytes]) -> tuple[FormReader, bytes]:
+    """Read a form as it comes from a connection: in bytearrays."""
     form = FormReader(FORM["Content-Type"])
-    content = b"".join(bytes(piece) for chunk in pieces for piece in form.feed(chunk))
+    content = b"".join(bytes(piece) for chunk in pieces for piece in form.feed(bytearray(chunk)))
     form.close()
     return form, content
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 import threading
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from dlc_jupyter.handlers import streaming
 from dlc_jupyter.handlers.base import Services
 from dlc_jupyter.handlers.files import FilesHandler
-from dlc_jupyter.handlers.streaming import Pipeline
+from dlc_jupyter.handlers.streaming import PIECE, Pipeline
 from dlc_jupyter.storage.incoming import PartFile
 from tests.handlers.connections import FORM, multipart, until
 
@@ -305,14 +306,14 @@ async def test_while_a_slow_disk_holds_an_upload_up_memory_stays_flat_and_others
 
     monkeypatch.setattr(PartFile, "write", write_slowly)
     monkeypatch.setattr(Pipeline, "put", noticed)
-    content = bytes(64 * MIB)
+    content = random.Random(1).randbytes(64 * MIB)  # no two pieces alike: none may be overwritten before it is written
     body, connection = form(content), await connect()
     sending = asyncio.ensure_future(connection.ask("POST", "file", announced(body), body))
     await until(lambda: len(taken) > Pipeline.IN_FLIGHT)
     for _ in range(20):
         assert (await api("status")).code == 200
     assert len(taken) == Pipeline.IN_FLIGHT + 1
-    assert sum(taken) <= (Pipeline.IN_FLIGHT + 1) * MIB
+    assert sum(taken) <= (Pipeline.IN_FLIGHT + 1) * PIECE
     assert not sending.done()
     disk.set()
     await sending
