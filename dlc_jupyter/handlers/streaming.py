@@ -40,7 +40,7 @@ class Pipeline:
         The file that the pieces make up; `close` discards it.
     """
 
-    IN_FLIGHT = 3
+    IN_FLIGHT = 2
 
     def __init__(self, part: PartFile) -> None:
         self.part = part

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from dlc_jupyter._version import __version__
@@ -17,14 +17,16 @@ from dlc_jupyter.storage.database import Database
 from dlc_jupyter.storage.disk import free_bytes
 from dlc_jupyter.storage.files import FileStore
 
-#: How old an answer may be, in seconds.
+#: How old an answer may be, in seconds, and from which age on the next is made ready.
 FRESH = 1.0
+AGING = 0.4
 
 
 class StatusBoard:
-    """Looks at everything at most once a second, however many ask.
+    """Looks at everything about once a second, however many ask.
 
-    It has a thread of its own, so that an answer never waits behind uploads and downloads.
+    It has a thread of its own, so that an answer never waits behind uploads and downloads. Who asks again and again
+    does not even wait for a look, which takes its time while the disk is busy.
 
     Parameters
     ----------
@@ -51,23 +53,27 @@ class StatusBoard:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dlc-status")
         self._seen: dict[str, Any] = {}
         self._seen_at = float("-inf")
+        self._next: Future[dict[str, Any]] | None = None
 
     async def current(self) -> dict[str, Any]:
         """Return the status, not older than `FRESH`."""
-        if self._fresh():
-            return self._seen
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._look)
+        if not self._younger_than(FRESH):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._look)
+        if not self._younger_than(AGING) and (self._next is None or self._next.done()):
+            self._next = self._thread.submit(self._look)
+        return self._seen
 
     def close(self) -> None:
         """Let go of the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _fresh(self) -> bool:
-        return time.monotonic() - self._seen_at < FRESH
+    def _younger_than(self, seconds: float) -> bool:
+        return time.monotonic() - self._seen_at < seconds
 
     def _look(self) -> dict[str, Any]:
-        if not self._fresh():  # somebody else who waited for the thread may have looked
-            self._seen, self._seen_at = self.look(), time.monotonic()
+        if not self._younger_than(AGING):  # somebody else who waited for the thread may have looked
+            began = time.monotonic()
+            self._seen, self._seen_at = self.look(), began
         return self._seen
 
     def look(self) -> dict[str, Any]:

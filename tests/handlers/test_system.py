@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import time
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 
 from dlc_jupyter import __version__
 from dlc_jupyter.handlers.base import Services
+from dlc_jupyter.jobs import status as status_module
 from dlc_jupyter.jobs.records import Request
 from dlc_jupyter.jobs.roster import Roster
-from dlc_jupyter.jobs.status import FRESH
+from dlc_jupyter.jobs.status import AGING
+from tests.handlers.connections import until
 
 
 async def test_status_says_how_the_whole_is(api: Any, services: Services) -> None:
@@ -55,14 +59,35 @@ async def test_a_worker_not_heard_of_any_more_is_not_alive(api: Any, services: S
     assert status["engine"] is None
 
 
-async def test_status_is_looked_at_once_a_second_however_many_ask(
+async def test_status_is_not_looked_at_anew_for_everyone_who_asks(
     api: Any, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
     monkeypatch.setattr(services.board, "look", lambda: looks.append(time.monotonic()) or {})
     for _ in range(5):
         await api("status")
-    assert len(looks) <= 1 + (looks[-1] - looks[0]) // FRESH
+    assert len(looks) <= 1 + (looks[-1] - looks[0]) // AGING
+
+
+async def test_who_asks_again_and_again_never_waits_for_a_look_at_a_busy_disk(
+    api: Any, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api("status")
+    looking, done = threading.Event(), threading.Event()
+
+    def look() -> dict[str, Any]:
+        looking.set()
+        assert done.wait(60)
+        return {"disk": "seen again"}
+
+    monkeypatch.setattr(services.board, "look", look)
+    monkeypatch.setattr(status_module, "FRESH", 60.0)
+    services.board._seen_at = time.monotonic() - AGING
+    assert json.loads((await api("status")).body)["disk"] != "seen again"
+    assert await asyncio.to_thread(looking.wait, 60)
+    done.set()
+    await until(lambda: services.board._next is not None and services.board._next.done())
+    assert json.loads((await api("status")).body)["disk"] == "seen again"
 
 
 async def test_schema_describes_every_analysis(api: Any) -> None:
