@@ -11,8 +11,9 @@ from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.video import PoseParameters, Video, describe, open_video
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
-    from dlc_jupyter.pose.frames import Media
-    from dlc_jupyter.pose.inference import Network, Poses
+    from dlc_jupyter.pose.direct import Poses
+    from dlc_jupyter.pose.media import Media
+    from dlc_jupyter.pose.network import Network
 
 #: The qualitative and continuous colormaps that people use for body parts; all of them are matplotlib's.
 Colormap = Literal[
@@ -85,7 +86,7 @@ class Label(Analysis):
 
     def run(self, job: Job[Label.Parameters]) -> dict[str, Any]:
         """Find or make the poses, draw them, and check that the labelled video is whole."""
-        from dlc_jupyter.pose.inference import analyze
+        from dlc_jupyter.pose.direct import analyze
         from dlc_jupyter.pose.render import Style, draw
 
         video, media, network, model = open_video(job)
@@ -118,7 +119,7 @@ class Label(Analysis):
 
 def _given(job: Job[Label.Parameters], network: Network) -> Poses | None:
     """Return the poses made earlier, under the names by which DeepLabCut finds them; None where there are none."""
-    from dlc_jupyter.pose.inference import Poses
+    from dlc_jupyter.pose.direct import Poses
 
     endings = {"h5_file": f"{network.tracker}.h5", "meta_file": "_meta.pickle", "full_file": "_full.pickle"}
     given = job.poses

@@ -11,9 +11,9 @@ from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
-    from dlc_jupyter.pose.frames import Media
-    from dlc_jupyter.pose.inference import Network
+    from dlc_jupyter.pose.media import Media
     from dlc_jupyter.pose.models import Model
+    from dlc_jupyter.pose.network import Network
 
 
 def _four_in_order(cropping: list[int] | None) -> list[int] | None:
@@ -88,7 +88,7 @@ class Video(Analysis):
 
     def run(self, job: Job[Video.Parameters]) -> dict[str, Any]:
         """Analyse the video with DeepLabCut, check that every frame has its row, and describe the result."""
-        from dlc_jupyter.pose.inference import analyze
+        from dlc_jupyter.pose.direct import analyze
 
         video, media, network, model = open_video(job)
         total = media.frames * network.passes
@@ -109,8 +109,8 @@ class Video(Analysis):
 
 def open_video(job: Job[Any]) -> tuple[Path, Media, Network, Model]:
     """Read the video's container and the model's project; what cannot be analysed is refused before any work."""
-    from dlc_jupyter.pose.frames import inspect
-    from dlc_jupyter.pose.inference import Network
+    from dlc_jupyter.pose.media import inspect
+    from dlc_jupyter.pose.network import Network
 
     parameters = job.parameters
     assert job.model is not None

@@ -24,8 +24,9 @@ import yaml
 from dlc_jupyter.errors import AnalysisFailed, without_paths
 from dlc_jupyter.orphans import die_with_parent
 from dlc_jupyter.pose.containers import boxes
-from dlc_jupyter.pose.frames import Media, seconds
-from dlc_jupyter.pose.inference import Network, Poses, explained
+from dlc_jupyter.pose.direct import Poses
+from dlc_jupyter.pose.media import Media, seconds
+from dlc_jupyter.pose.network import Network, explained
 from dlc_jupyter.pose.projects import Model, read_yaml
 
 # H.264 with a colour plane of half the size wants even sides. The colours are marked for what they are, for players

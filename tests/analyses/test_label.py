@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dlc_jupyter.pose.containers import boxes
-from dlc_jupyter.pose.frames import inspect
+from dlc_jupyter.pose.media import inspect
 from tests.analyses.conftest import FRAMES
 from tests.pose.videos import ffmpeg, probe
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.frames import inspect
+from dlc_jupyter.pose.media import inspect
 from dlc_jupyter.pose.render import Encoder, check_playable
 from tests.pose.videos import SOURCE, cut, ffmpeg
 

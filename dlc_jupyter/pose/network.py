@@ -1,30 +1,23 @@
-"""Frames to poses: ``deeplabcut.analyze_videos``, watched, and held to account for every frame.
-
-DeepLabCut tells nobody how far it has come, so the progress bar that it draws is replaced (`_watched`): what is put in
-its place sees every frame that is read, and when that frame is shown by the word of the decoder.
-"""
+"""Which trained network of a project looks at a video, on which device, and whether it can."""
 
 from __future__ import annotations
 
 import traceback
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from dlc_jupyter.errors import AnalysisFailed, without_paths
-from dlc_jupyter.pose.frames import Media
+from dlc_jupyter.pose.media import Media
 from dlc_jupyter.pose.projects import PYTORCH_MODELS, Model, folders_of, read_model, read_yaml
 
 #: How DeepLabCut ends the names of the files with the tracks of several animals, by the way they were tracked.
 TRACKERS = {"ellipse": "_el", "box": "_bx", "skeleton": "_sk"}
 
+LOG = "See the analysis's log."
 
-_LOG = "See the analysis's log."
 #: The function of DeepLabCut's runners that reads a snapshot. What it raises is about that file, whatever torch says.
 _LOADING = "load_snapshot"
 
@@ -161,130 +154,6 @@ class Network:
         return 1
 
 
-@dataclass(frozen=True)
-class Poses:
-    """The files that DeepLabCut wrote, under its own names, in one folder."""
-
-    folder: Path
-    stem: str
-    scorer: str
-    tracker: str
-    rows: int
-    notes: list[str]
-
-    def file(self, ending: str) -> Path:
-        """Return the path of ``<stem><scorer><ending>``."""
-        return self.folder / f"{self.stem}{self.scorer}{ending}"
-
-    @property
-    def h5(self) -> Path:
-        """The poses, as DeepLabCut's other functions read them."""
-        return self.file(f"{self.tracker}.h5")
-
-    def as_result(self) -> dict[str, Path | None]:
-        """Return the files that there are, as fields of a result."""
-        csv = self.file(f"{self.tracker}.csv")
-        return {
-            "csv_file": csv if csv.is_file() else None,
-            "h5_file": self.h5,
-            "meta_file": self.file("_meta.pickle"),
-            "full_file": self.file("_full.pickle"),
-        }
-
-
-def analyze(
-    network: Network, video: Path, media: Media, folder: Path, *, save_as_csv: bool, progress: Callable[[int], None]
-) -> Poses:
-    """Run ``deeplabcut.analyze_videos`` on one video.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the poses are written; it must not exist, so that DeepLabCut finds nothing "already analyzed".
-    progress : callable
-        Told how many frames have been read, over all `Network.passes`.
-
-    Raises
-    ------
-    AnalysisFailed
-        The network or the video cannot be used, or frames have no pose.
-    """
-    import deeplabcut
-
-    optional: dict[str, Any] = {"batch_size": network.batch_size, "cropping": network.cropping}
-    folder.mkdir(parents=True)
-    with _watched(progress, media.frames) as seen, explained(network, seen.shown):
-        scorer = deeplabcut.analyze_videos(
-            str(network.config),
-            [str(video)],
-            save_as_csv=save_as_csv,
-            destfolder=str(folder),
-            in_random_order=False,
-            device=network.device,
-            **network.chosen,
-            **{name: value for name, value in optional.items() if value is not None},
-        )
-    poses = Poses(folder, video.stem, str(scorer), network.tracker, len(seen.shown), list(media.notes))
-    if not poses.h5.is_file() or not poses.file("_full.pickle").is_file():
-        raise AnalysisFailed("DeepLabCut ended without an error, but wrote no poses.", hint=_LOG, kind="NoPoses")
-    poses.notes.extend(media.account(len(seen.shown), seen.shown))
-    _check_rows(poses)
-    return poses
-
-
-def _check_rows(poses: Poses) -> None:
-    """Refuse poses that lack rows. Tracks of several animals have a row only where one of them was seen."""
-    import pandas as pd
-
-    rows = len(pd.read_hdf(poses.h5))
-    if rows != poses.rows and not poses.tracker:
-        raise AnalysisFailed(f"DeepLabCut wrote {rows} rows for {poses.rows} frames.", hint=_LOG, kind="RowsMissing")
-
-
-@dataclass
-class _Seen:
-    """When the frames read in the present pass over the video are shown, in seconds; how many were read before."""
-
-    shown: array[float] = field(default_factory=lambda: array("d"))
-    before: int = 0
-
-
-class _Watch:
-    """In the place of tqdm's progress bar: passes a video's frames on, and notes each."""
-
-    def __init__(self, seen: _Seen, progress: Callable[[int], None], video: Any, frames: int) -> None:
-        self._seen, self._progress, self._video = seen, progress, video
-        if video._n_frames < 0:  # OpenCV's count where the file does not say how long it is: DeepLabCut fails over it
-            video._n_frames = frames
-
-    def __iter__(self) -> Iterator[Any]:
-        seen = self._seen
-        seen.before += len(seen.shown)
-        del seen.shown[:]
-        capture = self._video.video
-        for frame in self._video:
-            seen.shown.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-            yield frame
-            self._progress(seen.before + len(seen.shown))
-
-
-@contextmanager
-def _watched(progress: Callable[[int], None], frames: int) -> Iterator[_Seen]:
-    """Put `_Watch` in the place of the name ``tqdm`` in the module that reads the video, while the context lasts.
-
-    ``video_inference`` in that module, and nothing else, wraps the video in ``tqdm(video)``, once for each pass
-    (DeepLabCut 3.0.0 to 3.0.2).
-    """
-    from deeplabcut.pose_estimation_pytorch.apis import videos
-
-    seen, original = _Seen(), videos.tqdm
-    videos.tqdm = lambda video, *_args, **_kwargs: _Watch(seen, progress, video, frames)
-    try:
-        yield seen
-    finally:
-        videos.tqdm = original
-
-
 @contextmanager
 def explained(network: Network | None = None, seen: Sequence[float] = ()) -> Iterator[None]:
     """Turn what DeepLabCut and torch raise into sentences for the user."""
@@ -322,6 +191,6 @@ def _explain(network: Network | None, seen: Sequence[float], error: Exception) -
     where = f" after {len(seen)} frames" if seen else ""
     return AnalysisFailed(
         f"DeepLabCut stopped{where} with {type(error).__name__}: {text}",
-        hint=_LOG,
+        hint=LOG,
         kind="DeepLabCutFailed",
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.frames import INTERLACED_DIFFERENCE, inspect, seconds
+from dlc_jupyter.pose.media import INTERLACED_DIFFERENCE, inspect, seconds
 from tests.pose import videos
 from tests.pose.videos import WHOLE, blank, cut, decode, ffmpeg, pack
 
