@@ -1,0 +1,317 @@
+"""The pictures of a video, in order, each once: decoded ahead of their use by a thread of its own.
+
+OpenCV decodes, as it does for DeepLabCut, so the pictures are the same bytes. They are written straight into buffers
+that are used again and again; nothing is copied or allocated for a frame. Where OpenCV gives up (it stops without a
+word at the first packet that cannot be decoded), `Frames` says so, or goes on with PyAV and marks what is missing.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import cv2
+import numpy as np
+
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.media import REPAIR, Media, seconds
+
+Pictures = np.ndarray[Any, np.dtype[np.uint8]]
+
+#: Where the container lists every frame, so that one that cannot be decoded still has its place.
+MARKABLE = ("mov",)
+
+
+@dataclass
+class Batch:
+    """Some consecutive pictures.
+
+    Attributes
+    ----------
+    numbers : range
+        Which frames of the video they are, counted from 0.
+    pictures : array of uint8, frames x height x width x 3
+        In OpenCV's order of colours: blue, green, red. Yours until you `release` the batch.
+    unreadable : list of int
+        Positions in `pictures` without a picture (black), where the video is damaged.
+    """
+
+    numbers: range
+    pictures: Pictures
+    unreadable: list[int] = field(default_factory=list)
+    _buffer: Pictures | None = None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+class _Stopped(Exception):
+    """The reader is not wanted any more."""
+
+
+class Frames:
+    """Reads a video from its beginning, in a thread that runs while the ``with`` block lasts.
+
+    Parameters
+    ----------
+    path : Path
+        The video.
+    media : Media
+        What `inspect` says of it.
+    size : int
+        Pictures in a batch; the last one may be smaller.
+    start, stop, step : int, optional
+        Which frames: as in ``range``. A `stop` of None is the end of the video.
+    crop : tuple of int, optional
+        x1, x2, y1, y2 in pixels: only this part of each picture is kept.
+    ahead : int
+        Batches that may be decoded and not yet used.
+    mark : bool
+        Go on behind a frame that cannot be decoded, see `Batch.unreadable`.
+    allocate : callable, optional
+        Returns an array of uint8 of the shape that it is given, such as one in page-locked memory.
+
+    Raises
+    ------
+    AnalysisFailed
+        While reading: OpenCV cannot open the video, or the size of the picture changes within it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        media: Media,
+        *,
+        size: int = 8,
+        start: int = 0,
+        stop: int | None = None,
+        step: int = 1,
+        crop: tuple[int, int, int, int] | None = None,
+        ahead: int = 3,
+        mark: bool = False,
+        allocate: Callable[[tuple[int, ...]], Pictures] | None = None,
+    ) -> None:
+        self.path, self.media, self.size = path, media, size
+        self.start, self.stop, self.step = start, stop, step
+        self._crop = crop
+        self._mark = mark and media.container in MARKABLE
+        #: When each frame read so far is shown by the word of the decoder, in seconds; skipped ones count.
+        self.shown: array[float] = array("d")
+        x1, x2, y1, y2 = crop or (0, media.width, 0, media.height)
+        shape = (size, y2 - y1, x2 - x1, 3)
+        make = allocate or (lambda wanted: np.empty(wanted, np.uint8))
+        self._free: queue.SimpleQueue[Pictures | None] = queue.SimpleQueue()
+        for _ in range(ahead + 1):
+            self._free.put(make(shape))
+        self._full: queue.SimpleQueue[Batch | BaseException | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="dlc-frames", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._free.put(None)
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches in order. Each is yours until you give it to `release`."""
+        while (item := self._full.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def release(self, batch: Batch) -> None:
+        """Let the batch's buffer be filled again."""
+        buffer, batch._buffer = batch._buffer, None
+        if buffer is not None:
+            self._free.put(buffer)
+
+    @property
+    def read(self) -> int:
+        """How many frames were read, those skipped included."""
+        return len(self.shown)
+
+    def name(self, number: int) -> str:
+        """Return a frame's name for people, counted from 1."""
+        return f"Frame {number + 1} of the video ({seconds(self.media.times[min(number, self.media.frames - 1)])})"
+
+    def account(self) -> list[str]:
+        """Check, when all is read, that no frame is missing; return what the user should know. See `Media.account`."""
+        if self.stop is not None and self.read >= self.stop:
+            return []
+        return self.media.account(self.read, self.shown)
+
+    # -- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._decode()
+            self._full.put(None)
+        except _Stopped:
+            pass
+        except BaseException as error:
+            self._full.put(error)
+
+    def _decode(self) -> None:
+        filling = _Filling(self)
+        capture = cv2.VideoCapture(str(self.path))
+        try:
+            if not capture.isOpened():
+                raise AnalysisFailed("OpenCV cannot open the video.", hint=REPAIR, kind="NotDecodable")
+            while self.stop is None or self.read < self.stop:
+                if not capture.grab():
+                    break
+                number = self.read
+                self.shown.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+                if self._wanted(number):
+                    filling.take(number, capture)
+        finally:
+            capture.release()
+        if self._mark and self.read < min(self.media.frames, self.stop or self.media.frames):
+            self._go_on(filling)
+        filling.flush()
+
+    def _wanted(self, number: int) -> bool:
+        return number >= self.start and (number - self.start) % self.step == 0
+
+    def _go_on(self, filling: _Filling) -> None:
+        """Read on with PyAV from where OpenCV gave up, and mark the frames of which there is no picture."""
+        times, end = self.media.times, min(self.media.frames, self.stop or self.media.frames)
+        with av.open(str(self.path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            first: int | None = None
+            for picture in _pictures(container, stream):
+                if first is None:
+                    first = picture.pts
+                number = _nearest(times, float((picture.pts - first) * picture.time_base))
+                if number < self.read or picture.is_corrupt:
+                    continue
+                if number >= end:
+                    break
+                while self.read < number:
+                    self._note_unreadable(filling)
+                self.shown.append(times[number])
+                if self._wanted(number):
+                    filling.put(number, _turned(picture))
+        while self.read < end:
+            self._note_unreadable(filling)
+
+    def _note_unreadable(self, filling: _Filling) -> None:
+        number = self.read
+        self.shown.append(self.media.times[number])
+        if self._wanted(number):
+            filling.put(number, None)
+
+
+class _Filling:
+    """The batch that the thread is about to fill."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._buffer: Pictures | None = None
+        self._count = 0
+        self._first = 0
+        self._unreadable: list[int] = []
+        media = frames.media
+        self._whole = np.empty((media.height, media.width, 3), np.uint8) if frames._crop else None
+
+    def take(self, number: int, capture: cv2.VideoCapture) -> None:
+        """Add the picture that `capture` has grabbed."""
+        slot = self._slot(number)
+        into = slot if self._whole is None else self._whole
+        found, picture = capture.retrieve(into)
+        if not found or picture is None:
+            raise AnalysisFailed(
+                f"{self._frames.name(number)} cannot be decoded.",
+                hint=REPAIR,
+                kind="VideoDamaged",
+            )
+        if picture is not into:
+            self._check_size(picture, number)
+        if self._whole is not None or picture is not slot:
+            self._cut(picture, slot)
+        self._added()
+
+    def put(self, number: int, picture: Pictures | None) -> None:
+        """Add a picture, or note that there is none."""
+        slot = self._slot(number)
+        if picture is None:
+            slot.fill(0)
+            self._unreadable.append(self._count)
+        else:
+            self._check_size(picture, number)
+            self._cut(picture, slot)
+        self._added()
+
+    def flush(self) -> None:
+        """Hand on what there is."""
+        if self._buffer is None or not self._count:
+            return
+        frames = self._frames
+        numbers = range(self._first, self._first + self._count * frames.step, frames.step)
+        frames._full.put(Batch(numbers, self._buffer[: self._count], self._unreadable, self._buffer))
+        self._buffer, self._count, self._unreadable = None, 0, []
+
+    def _slot(self, number: int) -> Pictures:
+        if self._buffer is None:
+            self._buffer = self._frames._free.get()
+            self._first = number
+        if self._buffer is None or self._frames._stopped.is_set():
+            raise _Stopped
+        return self._buffer[self._count]
+
+    def _added(self) -> None:
+        self._count += 1
+        if self._count == self._frames.size:
+            self.flush()
+
+    def _cut(self, picture: Pictures, slot: Pictures) -> None:
+        x1, x2, y1, y2 = self._frames._crop or (0, picture.shape[1], 0, picture.shape[0])
+        np.copyto(slot, picture[y1:y2, x1:x2])
+
+    def _check_size(self, picture: Pictures, number: int) -> None:
+        media = self._frames.media
+        if picture.shape != (media.height, media.width, 3):
+            raise AnalysisFailed(
+                f"{self._frames.name(number)} has another size than those before it: "
+                f"{picture.shape[1]} x {picture.shape[0]} pixels instead of {media.width} x {media.height}.",
+                hint="Split the video there, or convert it to one size with ffmpeg.",
+                kind="SizeChanges",
+            )
+
+
+def _pictures(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield every picture that PyAV can decode, and go on behind what it cannot."""
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            continue
+
+
+def _turned(picture: Any) -> Pictures:
+    """Return a picture as it is to be shown, as OpenCV turns it."""
+    array_: Pictures = picture.to_ndarray(format="bgr24")
+    if picture.rotation % 360:
+        array_ = np.rot90(array_, picture.rotation // 90)
+    return array_
+
+
+def _nearest(times: array[float], wanted: float) -> int:
+    at = bisect_left(times, wanted)
+    near = [index for index in (at - 1, at) if 0 <= index < len(times)]
+    return min(near, key=lambda index: abs(times[index] - wanted))

@@ -1,0 +1,155 @@
+"""Pictures come as OpenCV decodes them, each once and in order, and what is missing is said or marked."""
+
+import subprocess
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.frames import Frames
+from dlc_jupyter.pose.media import inspect
+from tests.pose.videos import SOURCE, WHOLE, blank
+
+
+def decoded(path):
+    """All pictures, by OpenCV alone."""
+    capture, pictures = cv2.VideoCapture(str(path)), []
+    while True:
+        found, picture = capture.read()
+        if not found:
+            return np.stack(pictures)
+        pictures.append(picture)
+
+
+def read(path, **options):
+    """All pictures by `Frames`, their numbers, those that are unreadable, and the reader."""
+    pictures, numbers, unreadable = [], [], []
+    with Frames(path, inspect(path), **options) as frames:
+        for batch in frames:
+            assert len(batch) == len(batch.pictures)
+            pictures.append(batch.pictures.copy())
+            numbers += batch.numbers
+            unreadable += [batch.numbers[each] for each in batch.unreadable]
+            frames.release(batch)
+    return np.concatenate(pictures), numbers, unreadable, frames
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_picture_is_the_one_that_opencv_decodes(video, name):
+    wanted = decoded(video(name))
+    pictures, numbers, unreadable, frames = read(video(name), size=7)
+    assert np.array_equal(pictures, wanted)
+    assert numbers == list(range(len(wanted)))
+    assert unreadable == []
+    frames.account()
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "turned.mov", "motion.avi", "clusters.mkv"])
+def test_a_part_of_the_frames_and_of_the_picture(video, name):
+    wanted = decoded(video(name))[3:51:5, 4:61, 8:77]
+    pictures, numbers, _, frames = read(video(name), size=4, start=3, stop=51, step=5, crop=(8, 77, 4, 61))
+    assert np.array_equal(pictures, wanted)
+    assert numbers == list(range(3, 51, 5))
+    assert frames.account() == []
+    assert frames.read == 51
+
+
+def test_only_as_many_batches_are_decoded_ahead_as_was_asked_for(video):
+    path = video("plain.mp4")
+    with Frames(path, inspect(path), size=5, ahead=2) as frames:
+        batches = iter(frames)
+        first = next(batches)
+        time.sleep(0.5)
+        assert frames.read <= 5 * 3 + 1  # three buffers, one of them ours, and the frame that waits for a free one
+        kept = first.pictures.copy()
+        time.sleep(0.1)
+        assert np.array_equal(first.pictures, kept)
+
+
+def test_a_reader_that_is_left_in_the_middle_ends(video):
+    path = video("plain.mp4")
+    with Frames(path, inspect(path), size=2, ahead=1) as frames:
+        next(iter(frames))
+    assert not frames._thread.is_alive()
+
+
+def test_pictures_go_where_the_caller_wants_them(video):
+    path, made = video("plain.mp4"), []
+
+    def allocate(shape):
+        made.append(np.empty(shape, np.uint8))
+        return made[-1]
+
+    with Frames(path, inspect(path), size=5, ahead=2, allocate=allocate) as frames:
+        batch = next(iter(frames))
+        assert any(np.shares_memory(batch.pictures, each) for each in made)
+    assert [each.shape for each in made] == [(5, 120, 160, 3)] * 3
+
+
+@pytest.fixture(scope="module")
+def damaged(video, tmp_path_factory):
+    """An MP4 whose middle cannot be decoded, and how many frames OpenCV makes of it."""
+    path = blank(video("plain.mp4"), 0.5, 3000, tmp_path_factory.mktemp("damaged") / "damaged.mp4")
+    return path, len(decoded(path))
+
+
+def test_a_frame_that_cannot_be_decoded_ends_the_reading_and_is_named(damaged):
+    path, readable = damaged
+    pictures, _, _, frames = read(path)
+    assert len(pictures) == readable < 120
+    with pytest.raises(
+        AnalysisFailed, match=f"stopped at frame {readable} .* the video goes on to frame 120"
+    ) as failed:
+        frames.account()
+    assert failed.value.kind == "VideoCutShort"
+
+
+def test_reading_goes_on_behind_such_a_frame_where_that_is_wanted(damaged, video):
+    path, readable = damaged
+    whole = decoded(video("plain.mp4"))
+    pictures, numbers, unreadable, frames = read(path, size=7, mark=True)
+    assert numbers == list(range(120))
+    assert unreadable
+    assert readable <= min(unreadable)
+    assert max(unreadable) < 90  # the next key frame
+    assert not pictures[unreadable].any()
+    assert np.array_equal(pictures[:readable], whole[:readable])
+    assert np.array_equal(pictures[90:], whole[90:])
+    assert frames.account() == []
+
+
+def test_marked_frames_keep_their_places_in_a_part_of_the_video(damaged):
+    path, _ = damaged
+    every = read(path, size=7, mark=True)[2]
+    _, numbers, unreadable, _ = read(path, size=4, start=31, stop=101, step=2, mark=True)
+    assert numbers == list(range(31, 101, 2))
+    assert unreadable == [number for number in every if number in numbers]
+
+
+def test_turned_pictures_are_turned_behind_a_damage_too(video, tmp_path):
+    path = blank(video("turned.mov"), 0.5, 3000, tmp_path / "damaged.mov")
+    pictures, _, unreadable, _ = read(path, mark=True)
+    assert unreadable
+    assert np.array_equal(pictures[95:], decoded(video("turned.mov"))[95:])
+
+
+def test_pictures_that_change_their_size_come_as_opencv_scales_them(tmp_path):
+    small, large = tmp_path / "small.ts", tmp_path / "large.ts"
+    for size, path in (("160x120", small), ("320x240", large)):
+        source = [SOURCE[0], SOURCE[1], "-i", f"testsrc2=s={size}:r=30:d=1"]
+        subprocess.run(["ffmpeg", "-loglevel", "error", *source, "-c:v", "libx264", str(path)], check=True)
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    assert np.array_equal(read(both)[0], decoded(both))
+
+
+def test_what_cannot_be_opened_is_refused(video, tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("no video")
+    with (
+        Frames(path, inspect(video("plain.mp4"))) as frames,
+        pytest.raises(AnalysisFailed, match="OpenCV cannot open the video"),
+    ):
+        next(iter(frames))
