@@ -7,6 +7,7 @@ server or a traceback.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -144,3 +145,22 @@ def _folders(*roots: str | Path) -> Iterator[str]:
 
 def _last(path: str) -> str:
     return path.rpartition("/")[2]
+
+
+@contextlib.contextmanager
+def full_disk_explained(what: str) -> Iterator[None]:
+    """Turn the system's word that there is no room into an `AnalysisFailed` (kind ``NoSpace``).
+
+    Parameters
+    ----------
+    what : str
+        A sentence that says what could not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise AnalysisFailed(
+                f"The server's disk is full. {what}", hint="Free some space and try again.", kind="NoSpace"
+            ) from error
+        raise

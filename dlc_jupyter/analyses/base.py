@@ -111,6 +111,9 @@ class Poses:
     result: Mapping[str, Any]
 
 
+#: The part of the scratch folder that outlives an attempt.
+KEPT = "kept"
+
 #: What a job tells the worker: ("progress", {...}) or ("note", {...}).
 Report = Callable[[str, Mapping[str, Any]], None]
 
@@ -126,7 +129,7 @@ class Job(Generic[P]):
     inputs : sequence of InputFile
         The videos, in the order in which they were given.
     scratch : Path
-        An empty folder that goes when the analysis ends; outputs are written here.
+        A folder that goes when the analysis ends; outputs are written here. It is empty but for `kept`.
     model : Path or None
         The config.yaml of a private copy of the model's project, which DeepLabCut may write to.
     device : str
@@ -146,6 +149,13 @@ class Job(Generic[P]):
     poses: Poses | None = None
     report: Report = field(default=lambda _kind, _values: None)
     _reported: float = 0.0
+
+    @property
+    def kept(self) -> Path:
+        """A folder in `scratch` that the next attempt finds as this one leaves it, where this one is interrupted."""
+        folder = self.scratch / KEPT
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def progress(self, done: float, total: float | None, unit: str) -> None:
         """Tell how far the work has come; at most twice a second it is really told, and always at the end."""

@@ -5,12 +5,13 @@ Everything in it has a name of our own making, so nothing depends on how a user 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlc_jupyter.analyses.base import find_analysis
+from dlc_jupyter.analyses.base import KEPT, find_analysis
 from dlc_jupyter.errors import AnalysisFailed, Refusal
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.record import Record
@@ -78,7 +79,7 @@ class Scratch:
         """
         self.clear(record.analysis_id)
         scratch = self._folder / record.analysis_id
-        scratch.mkdir(mode=0o700)
+        scratch.mkdir(mode=0o700, exist_ok=True)
         return Order(
             analysis_id=record.analysis_id,
             analysis=record.analysis,
@@ -160,14 +161,35 @@ class Scratch:
         self._files.discard(file_ids)
 
     def clear(self, analysis_id: str) -> None:
-        """Remove the scratch folder of an analysis, and what it has stored unless it runs or has succeeded."""
-        shutil.rmtree(self._folder / analysis_id, ignore_errors=True)
+        """Remove the scratch folder of an analysis, and what it has stored unless it runs or has succeeded.
+
+        What it has kept for its next attempt stays, as long as there may be one.
+        """
+        self._remove([self._folder / analysis_id])
         self._files.discard_outputs(analysis_id)
 
     def clear_all(self) -> None:
         """Remove all scratch folders: no analysis of this data folder is running."""
-        for folder in self._folder.iterdir():
-            shutil.rmtree(folder, ignore_errors=True)
+        self._remove(list(self._folder.iterdir()))
+
+    def _remove(self, folders: list[Path]) -> None:
+        states = self._records.states(folder.name for folder in folders)
+        for folder in folders:
+            if folder.name in states and states[folder.name].active:
+                _remove_all_but_kept(folder)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_all_but_kept(folder: Path) -> None:
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            if path.name != KEPT:
+                shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something is kept, or the folder is not there
+        folder.rmdir()
 
 
 def _files_of(result: Mapping[str, Any]) -> dict[str, str]:

@@ -272,7 +272,8 @@ class _Filling:
             self._first = number
         if self._buffer is None or self._frames._stopped.is_set():
             raise _Stopped
-        return self._buffer[self._count]
+        slot: Pictures = self._buffer[self._count]
+        return slot
 
     def _added(self) -> None:
         self._count += 1
@@ -305,10 +306,10 @@ def _pictures(container: Any, stream: Any) -> Iterator[Any]:
 
 def _turned(picture: Any) -> Pictures:
     """Return a picture as it is to be shown, as OpenCV turns it."""
-    array_: Pictures = picture.to_ndarray(format="bgr24")
+    shown: Pictures = picture.to_ndarray(format="bgr24")
     if picture.rotation % 360:
-        array_ = np.rot90(array_, picture.rotation // 90)
-    return array_
+        shown = np.ascontiguousarray(np.rot90(shown, picture.rotation // 90))
+    return shown
 
 
 def _nearest(times: array[float], wanted: float) -> int:

@@ -30,7 +30,7 @@ class Network:
     ----------
     config : Path
         config.yaml of a private copy of the project.
-    snapshot_index, batch_size : int or None
+    snapshot_index, batch_size, detector_batch_size : int or None
         None: what the project's config.yaml says.
     cropping : list of int or None
         x1, x2, y1, y2 in pixels; None: what the project's config.yaml says.
@@ -43,6 +43,7 @@ class Network:
     trainingsetindex: int = 0
     snapshot_index: int | None = None
     batch_size: int | None = None
+    detector_batch_size: int | None = None
     cropping: list[int] | None = None
     device: str = "cpu"
 

@@ -229,3 +229,35 @@ def test_logs_outlive_the_scratch_folder(scratch, order):
     scratch.clear(order.analysis_id)
     assert not Path(order.scratch).exists()
     assert scratch.log(order.analysis_id).read_text() == "what happened"
+
+
+# -- what outlives an attempt ------------------------------------------------------------------------------------------
+
+
+def test_what_an_attempt_has_kept_is_there_for_the_next_one(scratch, running, records):
+    order = running()
+    folder = Path(order.scratch)
+    (folder / "kept").mkdir()
+    (folder / "kept" / "half").write_text("work")
+    (folder / "rest").mkdir()
+    records.release(order.analysis_id, "me")
+    scratch.clear(order.analysis_id)
+    assert sorted(path.name for path in folder.rglob("*")) == ["half", "kept"]
+    scratch.clear_all()
+    again = scratch.prepare(records.find(order.analysis_id))
+    assert (Path(again.scratch) / "kept" / "half").read_text() == "work"
+
+
+def test_nothing_is_kept_of_what_has_ended(scratch, running, records):
+    order = running()
+    (Path(order.scratch) / "kept").mkdir()
+    records.fail(order.analysis_id, "me", time.time(), {"type": "E", "message": "m", "hint": ""})
+    scratch.clear(order.analysis_id)
+    assert not Path(order.scratch).exists()
+
+
+def test_an_empty_scratch_folder_is_not_left_for_what_waits(scratch, running, records):
+    order = running()
+    records.release(order.analysis_id, "me")
+    scratch.clear(order.analysis_id)
+    assert not Path(order.scratch).exists()

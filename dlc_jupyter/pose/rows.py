@@ -1,0 +1,209 @@
+"""Poses on disk as they are made: one record for each frame, appended in chunks that are known to be whole.
+
+Three files in a folder of their own. ``rows.bin`` holds the records, all of one size, so that any range of frames can
+be read at once, also while more are being written. ``rows.log`` has a line for each chunk: how many records there are
+with it, and the CRC-32 of its bytes. ``rows.json`` says what the records are of, and their layout. Whatever kills the
+writer, the next one goes on behind the last chunk that is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from dlc_jupyter.errors import AnalysisFailed, full_disk_explained
+
+#: The fields of a record, in their order, each one float32 or float64; not every network has them all.
+FIELDS = ("bodyparts", "unique_bodyparts", "identity_scores", "bboxes", "bbox_scores")
+
+#: Which of a record's fields were float64 (bit 0 for the first one, and so on). DeepLabCut's predictions of a picture
+#: without animals are, and its files show it.
+WIDE = "wide"
+
+Records = np.ndarray[Any, Any]
+Prediction = Mapping[str, np.ndarray[Any, Any]]
+
+
+class Rows:
+    """The records of one video. Use it in a ``with`` block.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie; made if it is not there.
+    about : mapping
+        JSON values that say what they are of: video, network, parameters, versions. Records that are there already are
+        kept if they are of just the same, else thrown away.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._about = json.loads(json.dumps(about))
+        self._dtype: np.dtype[Any] | None = None
+        self._count = 0
+        self._pending: list[Records] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        self._recover()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._data.close()
+        self._log.close()
+
+    def __len__(self) -> int:
+        """How many records are safely on disk."""
+        return self._count
+
+    def append(self, predictions: Sequence[Prediction], unreadable: Sequence[int] = ()) -> None:
+        """Add records; they are on disk after the next `flush`.
+
+        Parameters
+        ----------
+        predictions : sequence of mapping
+            Of consecutive frames, by field.
+        unreadable : sequence of int
+            Positions in `predictions` of frames without a picture: their records are all NaN.
+        """
+        if not predictions:
+            return
+        if self._dtype is None:
+            self._dtype = _layout(predictions[0])
+            self._describe()
+        self._widen_for(predictions)
+        records = np.zeros(len(predictions), self._dtype)
+        for position, field in enumerate(_fields(self._dtype)):
+            values = [each[field] for each in predictions]
+            records[field] = values
+            records[WIDE] |= np.array([(each.dtype == np.float64) << position for each in values], np.uint8)
+        for position in unreadable:
+            for field in _fields(self._dtype):
+                records[field][position] = np.nan
+            records[WIDE][position] = 0
+        self._pending.append(records)
+
+    def flush(self) -> None:
+        """Write what was appended, as one chunk."""
+        if not self._pending:
+            return
+        chunk = np.concatenate(self._pending)
+        self._pending = []
+        content, count = chunk.tobytes(), self._count + len(chunk)
+        with full_disk_explained("The poses could not be written."):
+            self._data.write(content)
+            self._data.flush()
+            self._log.write(json.dumps({"rows": count, "crc": zlib.crc32(content)}).encode() + b"\n")
+            self._log.flush()
+        self._count = count
+
+    def records(self) -> Records:
+        """Return all records that are on disk, mapped into memory and read-only."""
+        return read(self._folder)
+
+    # -- what is there already ---------------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        try:
+            described = json.loads((self._folder / "rows.json").read_text())
+            same = described["about"] == self._about
+        except (OSError, ValueError, KeyError, TypeError):
+            same = False
+        if same:
+            self._dtype = _dtype(described["layout"])
+            self._count, kept = _whole(self._folder, self._dtype.itemsize)
+            os.truncate(self._folder / "rows.bin", self._count * self._dtype.itemsize)
+            os.truncate(self._folder / "rows.log", kept)
+        else:
+            for name in ("rows.json", "rows.bin", "rows.log"):
+                (self._folder / name).unlink(missing_ok=True)
+        self._data = (self._folder / "rows.bin").open("ab")
+        self._log = (self._folder / "rows.log").open("ab")
+
+    def _describe(self) -> None:
+        assert self._dtype is not None
+        fields = [[name, self._dtype[name].base.str, list(self._dtype[name].shape)] for name in self._dtype.names or ()]
+        path = self._folder / "rows.json"
+        with full_disk_explained("The poses could not be written."):
+            path.with_suffix(".new").write_text(json.dumps({"about": self._about, "layout": fields}))
+        path.with_suffix(".new").replace(path)
+
+    def _widen_for(self, predictions: Sequence[Prediction]) -> None:
+        """Make room for numbers that 32 bits cannot hold. They are rare, so the files are simply written anew."""
+        assert self._dtype is not None
+        kinds = {name: self._dtype[name].base for name in _fields(self._dtype)}
+        narrow = [name for name, kind in kinds.items() if kind == np.float32]
+        wider = [name for name in narrow if not all(_fits(each[name]) for each in predictions)]
+        if not wider:
+            return
+        kinds.update(dict.fromkeys(wider, np.dtype(np.float64)))
+        layout = [(name, kind, self._dtype[name].shape) for name, kind in kinds.items()]
+        self.flush()
+        old, self._dtype = read(self._folder), np.dtype([*layout, (WIDE, np.uint8)])
+        new = old.astype(self._dtype)
+        self.__exit__()
+        self._count = 0
+        for name in ("rows.bin", "rows.log"):
+            (self._folder / name).unlink()
+        self._describe()
+        self._recover()
+        self._pending = [new] if len(new) else []
+        self.flush()
+
+
+def read(folder: Path) -> Records:
+    """Return the records in `folder` that are known to be whole, read-only, mapped into memory.
+
+    Raises
+    ------
+    FileNotFoundError
+        There are none yet.
+    """
+    dtype = _dtype(json.loads((folder / "rows.json").read_text())["layout"])
+    lines = (folder / "rows.log").read_bytes().split(b"\n")[:-1]
+    count = json.loads(lines[-1])["rows"] if lines else 0
+    if not count:
+        return np.zeros(0, dtype)
+    return np.memmap(folder / "rows.bin", dtype, "r", shape=(count,))
+
+
+def _whole(folder: Path, itemsize: int) -> tuple[int, int]:
+    """Return how many records are whole, and where the log's line for the last of them ends."""
+    count = kept = 0
+    try:
+        with (folder / "rows.bin").open("rb") as data, (folder / "rows.log").open("rb") as log:
+            for line in log:
+                entry = json.loads(line)
+                chunk = data.read((entry["rows"] - count) * itemsize)
+                if not line.endswith(b"\n") or zlib.crc32(chunk) != entry["crc"]:
+                    break
+                count, kept = entry["rows"], kept + len(line)
+    except (OSError, ValueError, KeyError):
+        pass
+    return count, kept
+
+
+def _layout(prediction: Prediction) -> np.dtype[Any]:
+    unknown = sorted(set(prediction) - set(FIELDS))
+    if unknown:
+        raise AnalysisFailed(f"DeepLabCut's prediction has {', '.join(unknown)}, which is not known here.")
+    fields = [(name, np.float32, prediction[name].shape) for name in FIELDS if name in prediction]
+    return np.dtype([*fields, (WIDE, np.uint8)])
+
+
+def _fields(dtype: np.dtype[Any]) -> tuple[str, ...]:
+    return (dtype.names or ())[:-1]
+
+
+def _dtype(layout: Sequence[Sequence[Any]]) -> np.dtype[Any]:
+    return np.dtype([(name, kind, tuple(shape)) for name, kind, shape in layout])
+
+
+def _fits(values: np.ndarray[Any, Any]) -> bool:
+    return values.dtype != np.float64 or bool(np.array_equal(values.astype(np.float32), values, equal_nan=True))
