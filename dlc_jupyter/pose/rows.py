@@ -9,9 +9,9 @@ writer, the next one goes on behind the last chunk that is whole.
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -97,10 +97,8 @@ class Rows:
         self._pending = []
         content, count = chunk.tobytes(), self._count + len(chunk)
         with full_disk_explained("The poses could not be written."):
-            self._data.write(content)
-            self._data.flush()
-            self._log.write(json.dumps({"rows": count, "crc": zlib.crc32(content)}).encode() + b"\n")
-            self._log.flush()
+            _write(self._data, content)
+            _write(self._log, json.dumps({"rows": count, "crc": zlib.crc32(content)}).encode() + b"\n")
         self._count = count
 
     def records(self) -> Records:
@@ -115,16 +113,16 @@ class Rows:
             same = described["about"] == self._about
         except (OSError, ValueError, KeyError, TypeError):
             same = False
+        if not same:
+            for name in ("rows.json", "rows.bin", "rows.log"):
+                (self._folder / name).unlink(missing_ok=True)
+        self._data = (self._folder / "rows.bin").open("ab", buffering=0)
+        self._log = (self._folder / "rows.log").open("ab", buffering=0)
         if same:
             self._dtype = _dtype(described["layout"])
             self._count, kept = _whole(self._folder, self._dtype.itemsize)
-            os.truncate(self._folder / "rows.bin", self._count * self._dtype.itemsize)
-            os.truncate(self._folder / "rows.log", kept)
-        else:
-            for name in ("rows.json", "rows.bin", "rows.log"):
-                (self._folder / name).unlink(missing_ok=True)
-        self._data = (self._folder / "rows.bin").open("ab")
-        self._log = (self._folder / "rows.log").open("ab")
+            self._data.truncate(self._count * self._dtype.itemsize)
+            self._log.truncate(kept)
 
     def _describe(self) -> None:
         assert self._dtype is not None
@@ -155,6 +153,12 @@ class Rows:
         self._recover()
         self._pending = [new] if len(new) else []
         self.flush()
+
+
+def _write(file: FileIO, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 def read(folder: Path) -> Records:
