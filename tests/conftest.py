@@ -1,3 +1,20 @@
-"""The fixtures of a real Jupyter server in the test's own process: ``jp_serverapp``, ``jp_fetch`` and their like."""
+"""For all tests: a real Jupyter server in the test's own process (``jp_serverapp``, ``jp_fetch``), and DeepLabCut."""
+
+import os
+import warnings
+
+import pytest
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def deeplabcut():
+    """DeepLabCut, imported once: that takes ten seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("deeplabcut")

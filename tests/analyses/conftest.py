@@ -1,7 +1,5 @@
 """Runs analyses in this process on the demo's model, the way the engine does: staged inputs in a scratch folder."""
 
-import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +13,7 @@ from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.models import Models
 from tests.pose.videos import ffmpeg
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("MPLBACKEND", "Agg")
 FRAMES = 30
-
-
-@pytest.fixture(scope="session")
-def deeplabcut():
-    """DeepLabCut, imported once: that takes ten seconds."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("deeplabcut")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,129 @@
+"""DeepLabCut projects with small networks of random weights, one of each kind that looks at pictures in its own way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+PARTS = ["snout", "body", "tail"]
+CHANNELS = 96  # of timm's test_resnet, a network of 0.4 million weights
+SEED = 3
+
+#: How a top-down project's animals are found here: the detectors of torchvision need its compiled operators, which are
+#: not everywhere. It is registered with DeepLabCut like any other.
+DETECTOR = "FewBoxes"
+
+
+def project(folder: Path, clip: Path, kind: str) -> Path:
+    """Make a project in `folder`; return its config.yaml.
+
+    Parameters
+    ----------
+    clip : Path
+        A video, which DeepLabCut wants to see when a project is made.
+    kind : str
+        ``single``, ``resized`` (its pictures are), ``several`` (two animals, by part affinity fields), ``identity``
+        (and told apart, with body parts that there are once), ``top-down`` or ``conditional``.
+    """
+    import deeplabcut
+    import torch
+    from deeplabcut.utils import auxiliaryfunctions
+
+    torch.manual_seed(SEED)
+    several = kind not in ("single", "resized")
+    config = Path(
+        deeplabcut.create_new_project(kind, "me", [str(clip)], str(folder), copy_videos=True, multianimal=several)
+    )
+    changes: dict[str, Any] = {"skeleton": [["snout", "body"], ["body", "tail"]], "TrainingFraction": [0.95]}
+    if several:
+        changes |= {"multianimalbodyparts": PARTS, "individuals": ["left", "right"], "uniquebodyparts": []}
+        changes |= {"default_track_method": "ellipse", "identity": kind == "identity"}
+    else:
+        changes |= {"bodyparts": PARTS}
+    if kind == "identity":
+        changes["uniquebodyparts"] = ["door", "lamp"]
+    auxiliaryfunctions.edit_config(str(config), changes)
+    if kind == "conditional":
+        _network(config, 1, "several")
+        _network(config, 2, kind)
+    else:
+        _network(config, 1, kind)
+    return config
+
+
+def _network(config: Path, shuffle: int, kind: str) -> None:
+    """Write the untrained network of a shuffle."""
+    import torch
+    from deeplabcut.pose_estimation_pytorch.config import PoseConfig
+    from deeplabcut.pose_estimation_pytorch.config.make_pose_config import (
+        make_pytorch_pose_config,
+        make_pytorch_test_config,
+    )
+    from deeplabcut.pose_estimation_pytorch.models import PoseModel
+    from deeplabcut.utils import auxiliaryfunctions
+
+    values = auxiliaryfunctions.read_config(str(config))
+    name = f"{values['Task']}{values['date']}-trainset95shuffle{shuffle}"
+    folder = config.parent / "dlc-models-pytorch/iteration-0" / name
+    for part in ("train", "test"):
+        (folder / part).mkdir(parents=True)
+    path = folder / "train/pytorch_config.yaml"
+    options: dict[str, Any] = {"net_type": "resnet_50", "top_down": kind == "top-down"}
+    if kind == "conditional":
+        options = {"net_type": "ctd_prenet_rtmpose_s", "ctd_conditions": (1, -1)}
+    make_pytorch_pose_config(values, path, save=True, **options)
+    pose = PoseConfig.from_yaml(path)
+    if kind != "conditional":
+        pose.set_nested("model.backbone.model_name", "test_resnet")
+        pose.set_nested("model.backbone_output_channels", CHANNELS)
+        for head, outputs in pose["model"]["heads"].items():
+            for part in ("heatmap_config", "locref_config", "paf_config"):
+                if outputs.get(part):
+                    channels = outputs[part]["channels"]
+                    pose.set_nested(f"model.heads.{head}.{part}.channels", [CHANNELS, *channels[1:][-1:]])
+    if kind == "resized":
+        pose.set_nested("data.inference.resize", {"height": 200, "width": 260, "keep_ratio": False})
+    if kind == "top-down":
+        register_detector()
+        pose.set_nested("detector.model", {"type": DETECTOR})
+    pose.to_yaml(path)
+    make_pytorch_test_config(pose, folder / "test/pose_cfg.yaml", save=True)
+    model = PoseModel.build(pose["model"], pretrained_backbone=False)
+    torch.save({"model": model.state_dict(), "metadata": {"epoch": 1}}, folder / "train/snapshot-001.pt")
+    if kind == "top-down":
+        from deeplabcut.pose_estimation_pytorch.models.detectors import DETECTORS
+
+        detector = DETECTORS.build({"type": DETECTOR})
+        state = {"model": detector.state_dict(), "metadata": {"epoch": 1}}
+        torch.save(state, folder / "train/snapshot-detector-001.pt")
+
+
+def register_detector() -> None:
+    """Tell DeepLabCut of a detector that finds none, one or two boxes in a picture, whatever is on it."""
+    import torch
+    from deeplabcut.pose_estimation_pytorch.models.detectors import DETECTORS, BaseDetector
+
+    if DETECTOR in DETECTORS.module_dict:
+        return
+
+    class FewBoxes(BaseDetector):
+        """Boxes from the mean colours of a picture, through random weights."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 8, 5, stride=4)
+
+        def forward(self, x: Any, targets: Any = None) -> Any:
+            height, width = x.shape[-2:]
+            found = []
+            for numbers in self.layer(x).mean((2, 3)).mul(37).frac().abs():
+                count = int(numbers[0] * 3 % 3)
+                corners = torch.stack([numbers[1:3] * width / 2, numbers[3:5] * height / 2], 1).T
+                boxes = torch.cat([corners, corners + torch.tensor([width, height]) / 3], 1)
+                found.append({"boxes": boxes[:count], "scores": numbers[5 : 5 + count]})
+            return {}, found
+
+        def get_target(self, labels: Any) -> Any:
+            return [labels]
+
+    DETECTORS.register_module(FewBoxes)

@@ -1,0 +1,197 @@
+"""Our loop gives the numbers of DeepLabCut's own, bit for bit, for every kind of network; nothing outlives a run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dlc_jupyter import demo
+from dlc_jupyter.pose import compat, inference, runners
+from dlc_jupyter.pose.frames import Frames
+from dlc_jupyter.pose.media import inspect
+from dlc_jupyter.pose.models import Models
+from dlc_jupyter.pose.network import Network
+from tests.pose import networks
+from tests.pose.videos import ffmpeg, make
+
+pytestmark = pytest.mark.deeplabcut
+
+KINDS = ["single", "resized", "several", "identity", "top-down", "conditional"]
+
+
+@pytest.fixture(scope="session")
+def model(deeplabcut, tmp_path_factory) -> Callable[[str], Path]:
+    """Return the config.yaml of a project of a kind, made once; ``demo`` is the demo's."""
+    made: dict[str, Path] = {}
+
+    def find(kind: str) -> Path:
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            if kind == "demo":
+                models = Models({kind: str(demo.MODEL)}, "")
+                made[kind] = models.stage(models.find(kind), folder / "model")
+            else:
+                made[kind] = networks.project(folder, make("plain.mp4", folder), kind)
+        return made[kind]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Callable[[str], Path]:
+    """Return a second of the demo's video in some form: 27 frames, so that the last batch is not full."""
+    folder = tmp_path_factory.mktemp("clips")
+    forms = {
+        "clip.mp4": ["-pix_fmt", "yuv420p"],
+        "full.mp4": ["-pix_fmt", "yuv444p"],
+        "odd.mp4": ["-vf", "crop=321:243:270:70", "-pix_fmt", "yuv444p"],
+        "grey.mp4": ["-vf", "crop=320:240:270:70,format=gray"],
+        "motion.avi": ["-vf", "crop=320:240:270:70", "-c:v", "mjpeg", "-q:v", "3"],
+        "clip.mkv": ["-vf", "crop=320:240:270:70"],
+    }
+
+    def find(name: str) -> Path:
+        target = folder / name
+        if not target.exists():
+            part = ["-vf", "crop=320:240:270:70"] if "-vf" not in forms[name] else []
+            ffmpeg(["-i", str(demo.VIDEO), "-frames:v", "27", *part, *forms[name]], target)
+        return target
+
+    return find
+
+
+def network(config: Path, **options) -> Network:
+    return Network(config=config, shuffle=2 if "conditional" in str(config) else 1, **options)
+
+
+def by_deeplabcut(chosen: Network, video: Path) -> list[inference.Prediction]:
+    from deeplabcut.pose_estimation_pytorch.apis.videos import video_inference
+
+    built = runners.build(chosen)
+    return video_inference(video, built.pose, built.detector, cropping=built.cropping)
+
+
+def by_our_loop(chosen: Network, video: Path) -> tuple[list[inference.Prediction], inference.Loop, str | None]:
+    built, found = runners.build(chosen), []
+    loop, size, why = inference.make_loop(built)
+    with Frames(video, inspect(video), size=size, crop=runners.window(video, built.cropping)) as frames:
+        for ready in inference.predict(loop, frames):
+            found += ready
+    return found, loop, why
+
+
+def same(ours, theirs) -> bool:
+    assert len(ours) == len(theirs)
+    for mine, its in zip(ours, theirs, strict=True):
+        assert list(mine) == list(its)
+        for name, values in its.items():
+            assert mine[name].dtype == values.dtype, name
+            assert np.array_equal(mine[name], values, equal_nan=True), name
+    return True
+
+
+@pytest.mark.parametrize("cropping", [None, [11, 300, 20, 217]])
+@pytest.mark.parametrize("kind", [*KINDS, "demo"])
+def test_the_numbers_are_those_of_deeplabcut(model, clip, kind, cropping):
+    chosen = network(model(kind), cropping=cropping)
+    ours, loop, why = by_our_loop(chosen, clip("clip.mp4"))
+    theirs = by_deeplabcut(chosen, clip("clip.mp4"))
+    assert same(ours, theirs)
+    assert len(ours) == 27
+    assert isinstance(loop, inference.BottomUp) == (kind in ("demo", "single", "several", "identity"))
+    assert (why is not None) == (kind == "resized")
+
+
+@pytest.mark.parametrize("name", ["full.mp4", "odd.mp4", "grey.mp4", "motion.avi", "clip.mkv"])
+def test_they_are_for_every_form_of_video(model, clip, name):
+    chosen = network(model("demo"), batch_size=5)
+    assert same(by_our_loop(chosen, clip(name))[0], by_deeplabcut(chosen, clip(name)))
+
+
+@pytest.mark.parametrize("sizes", [{"batch_size": 1}, {"batch_size": 3, "detector_batch_size": 4}, {"batch_size": 64}])
+@pytest.mark.parametrize("kind", ["demo", "several", "top-down", "conditional"])
+def test_they_are_for_every_size_of_batch(model, clip, kind, sizes):
+    chosen = network(model(kind), **sizes)
+    assert same(by_our_loop(chosen, clip("clip.mp4"))[0], by_deeplabcut(chosen, clip("clip.mp4")))
+
+
+def test_pictures_with_and_without_animals_are_among_these(model, clip):
+    found, _, _ = by_our_loop(network(model("top-down")), clip("clip.mp4"))
+    counts = {int((each["bbox_scores"] >= 0).sum()) for each in found}
+    assert counts == {0, 1, 2}
+
+
+def test_the_network_sees_the_same_bits_in_the_same_batches(model, clip):
+    seen: list[list] = []
+    for run in (by_our_loop, by_deeplabcut):
+        chosen = network(model("demo"))
+        original, inputs = runners.build, []
+
+        def build(chosen, original=original, inputs=inputs):
+            built = original(chosen)
+            built.pose.model.register_forward_pre_hook(lambda _model, given: inputs.append(given[0].clone()))
+            return built
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(runners, "build", build)
+            run(chosen, clip("clip.mp4"))
+        seen.append(inputs)
+    ours, theirs = seen
+    assert [each.shape for each in ours] == [each.shape for each in theirs]
+    assert all((a == b).all() and a.stride() == b.stride() and a.dtype == b.dtype for a, b in zip(*seen, strict=True))
+
+
+def test_nothing_of_a_run_that_broke_off_gets_into_the_next_one(model, clip, monkeypatch):
+    chosen, video = network(model("top-down")), clip("clip.mp4")
+    wanted = by_our_loop(chosen, video)[0]
+    built = runners.build(chosen)
+    loop, size, _ = inference.make_loop(built)
+    predicted, calls = built.pose.predict, []
+
+    def break_off(*arguments, **keywords):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("stopped")
+        return predicted(*arguments, **keywords)
+
+    monkeypatch.setattr(built.pose, "predict", break_off)
+    with Frames(video, inspect(video), size=size) as frames, pytest.raises(RuntimeError):
+        for _ in inference.predict(loop, frames):
+            pass
+    found = []
+    loop, size, _ = inference.make_loop(built)
+    with Frames(video, inspect(video), size=size) as frames:
+        for ready in inference.predict(loop, frames):
+            found += ready
+    assert same(found, wanted)
+
+
+def test_what_a_table_cannot_do_is_noticed_at_the_first_picture(model, clip, monkeypatch):
+    from dlc_jupyter.pose import pixels
+
+    original = pixels._values
+    monkeypatch.setattr(pixels, "_values", lambda preprocessor: original(preprocessor) + 1e-6)
+    with pytest.raises(pixels.NotPointwise):
+        by_our_loop(network(model("demo")), clip("clip.mp4"))
+
+
+def test_deeplabcut_is_the_one_that_was_read(deeplabcut):
+    assert compat.changed() == ()
+
+
+def test_another_deeplabcut_is_noticed(deeplabcut, monkeypatch):
+    from deeplabcut.pose_estimation_pytorch.apis import videos
+
+    def video_inference(video, pose_runner):
+        return []
+
+    compat.changed.cache_clear()
+    monkeypatch.setattr(videos, "video_inference", video_inference)
+    try:
+        assert compat.changed() == ("deeplabcut.pose_estimation_pytorch.apis.videos:video_inference",)
+        monkeypatch.delattr(videos, "VideoIterator")
+        compat.changed.cache_clear()
+        assert len(compat.changed()) == 2
+    finally:
+        compat.changed.cache_clear()
