@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dlc_jupyter.pose.frames import Batch, Frames
+from dlc_jupyter.pose.frames import Batch, Frames, Pictures
 from dlc_jupyter.pose.pixels import NotPointwise, Table, rgb
 from dlc_jupyter.pose.runners import Runners
 
@@ -24,6 +24,11 @@ Prediction = dict[str, np.ndarray[Any, Any]]
 
 class Loop(Protocol):
     """Takes batches of pictures in order and gives a prediction for each picture in that order, perhaps later."""
+
+    #: How many pictures a batch must have (the last one may have fewer).
+    size: int
+    #: What the user should know of how it went.
+    notes: list[str]
 
     def feed(self, batch: Batch) -> list[Prediction]:
         """Take the next pictures; return the predictions that are ready. The pictures are not needed afterwards."""
@@ -48,53 +53,65 @@ def predict(loop: Loop, frames: Frames) -> Iterator[list[Prediction]]:
             yield ready
 
 
-def make_loop(runners: Runners) -> tuple[Loop, int, str | None]:
-    """Choose how a network is fed.
-
-    Returns
-    -------
-    loop : Loop
-        What feeds it.
-    size : int
-        How many pictures a batch of frames must have for it.
-    why : str or None
-        Why it is not the quickest way, in words for the user.
-    """
+def make_loop(runners: Runners) -> Loop:
+    """Return the quickest loop that gives the numbers of DeepLabCut's own for this network."""
     if runners.task == "td":
-        return TopDown(runners), int(runners.detector.batch_size), None
-    if runners.task == "ctd":
-        return ByDeepLabCut(runners), runners.batch_size, None
-    try:
-        return BottomUp(runners), runners.batch_size, None
-    except NotPointwise as error:
-        return ByDeepLabCut(runners), runners.batch_size, f"Pictures are prepared by DeepLabCut, one by one: {error}."
+        return TopDown(runners)
+    return BottomUp(runners) if runners.task == "bu" else ByDeepLabCut(runners)
 
 
 class BottomUp:
     """A network that finds all body parts in a whole picture, fed with 8-bit pictures through a `Table`.
 
-    Raises
-    ------
-    NotPointwise
-        The project's transform is more than a table.
+    Where the project's transform is more than a table, DeepLabCut prepares each picture.
     """
 
     def __init__(self, runners: Runners) -> None:
-        self._runner = runners.pose
-        self._table = Table(self._runner.preprocessor, self._runner.device)
-        self._checked = False
+        self.notes: list[str] = []
+        self._runners, self._runner = runners, runners.pose
+        self.size = self._most = runners.batch_size
+        self._table: Table | None = None
+        self._instead: ByDeepLabCut | None = None
 
     def feed(self, batch: Batch) -> list[Prediction]:
         """Take the next pictures: a batch of the network."""
-        if not self._checked:
-            self._table.check(batch.pictures[0])
-            self._checked = True
-        found = run_network(self._runner, self._table.inputs(batch.pictures))
-        return [self._runner.postprocessor([each], self._table.context())[0] for each in found]
+        if self._table is None and self._instead is None:
+            self._prepare(batch.pictures[0])
+        if self._instead is not None:
+            return self._instead.feed(batch)
+        ready: list[Prediction] = []
+        while len(ready) < len(batch):
+            ready += self._run(batch.pictures[len(ready) : len(ready) + self._most])
+        return ready
 
     def finish(self) -> list[Prediction]:
-        """Return nothing: no prediction was held back."""
-        return []
+        """Return what `ByDeepLabCut` has held back, if that was needed."""
+        return self._instead.finish() if self._instead else []
+
+    def _prepare(self, picture: Pictures) -> None:
+        try:
+            table = Table(self._runner.preprocessor, self._runner.device)
+            table.check(picture)
+            self._table = table
+        except NotPointwise as error:
+            self._instead = ByDeepLabCut(self._runners)
+            self.notes.append(f"The pictures were prepared by DeepLabCut, one by one: {error}.")
+
+    def _run(self, pictures: Pictures) -> list[Prediction]:
+        """Run the network; with half as many pictures from now on where the memory does not suffice."""
+        import torch
+
+        assert self._table is not None
+        try:
+            found = run_network(self._runner, self._table.inputs(pictures))
+        except torch.OutOfMemoryError:
+            if len(pictures) == 1:
+                raise
+            self._most = len(pictures) // 2
+            torch.cuda.empty_cache()
+            self.notes[:] = [f"The GPU's memory did not suffice for batch_size {self.size}; it was {self._most}."]
+            return []
+        return [self._runner.postprocessor([each], self._table.context())[0] for each in found]
 
 
 def run_network(runner: Any, inputs: Any) -> list[dict[str, dict[str, Any]]]:
@@ -131,6 +148,8 @@ class ByDeepLabCut:
     """
 
     def __init__(self, runners: Runners) -> None:
+        self.notes: list[str] = []
+        self.size = runners.batch_size
         self._runner = runners.pose
         self._conditional = runners.task == "ctd"
         forget(self._runner)
@@ -165,6 +184,7 @@ class TopDown(ByDeepLabCut):
     def __init__(self, runners: Runners) -> None:
         super().__init__(runners)
         self._detector = runners.detector
+        self.size = int(self._detector.batch_size)
         self._table: Table | None = None
         with contextlib.suppress(NotPointwise):
             self._table = Table(self._detector.preprocessor, self._detector.device)

@@ -26,6 +26,9 @@ FIELDS = ("bodyparts", "unique_bodyparts", "identity_scores", "bboxes", "bbox_sc
 #: without animals are, and its files show it.
 WIDE = "wide"
 
+#: The bit of `WIDE` that is set for a frame without a picture.
+UNREADABLE = 0x80
+
 Records = np.ndarray[Any, Any]
 Prediction = Mapping[str, np.ndarray[Any, Any]]
 
@@ -86,7 +89,7 @@ class Rows:
         for position in unreadable:
             for field in _fields(self._dtype):
                 records[field][position] = np.nan
-            records[WIDE][position] = 0
+            records[WIDE][position] = UNREADABLE
         self._pending.append(records)
 
     def flush(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.rows import Rows, read
+from dlc_jupyter.pose.rows import UNREADABLE, Rows, read
 
 ABOUT = {"video": "ab" * 20, "batch_size": 8, "parts": ["snout", "tail"]}
 
@@ -140,7 +140,7 @@ def test_records_of_frames_without_a_picture_are_nan(tmp_path):
         rows.flush()
     records = read(tmp_path)
     assert np.isnan(records["bodyparts"]).all(axis=(1, 2, 3)).tolist() == [False, True, False, True]
-    assert records["wide"].tolist() == [1, 0, 1, 0]
+    assert records["wide"].tolist() == [1, UNREADABLE, 1, UNREADABLE]
 
 
 def test_every_field_of_a_prediction_has_its_place(tmp_path):
