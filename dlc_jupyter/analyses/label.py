@@ -77,6 +77,13 @@ class Label(Analysis):
         filtered: Annotated[
             bool, Field(description="Whether the poses are smoothed first (deeplabcut.filterpredictions, median of 5).")
         ] = False
+        fastmode: Annotated[
+            bool,
+            Field(
+                description="false: matplotlib draws smooth, translucent dots, as create_labeled_video(fastmode=False) "
+                "does, at some ten frames a second."
+            ),
+        ] = True
 
     @classmethod
     def poses_of(cls, parameters: Label.Parameters) -> tuple[str, dict[str, Any]]:

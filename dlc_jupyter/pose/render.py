@@ -1,135 +1,46 @@
-"""Drawing poses on a video: ``deeplabcut.create_labeled_video`` draws, ffmpeg writes what every browser plays.
+"""Drawing poses on a video: decoded, drawn and encoded at the same time, to what every browser plays.
 
-Left alone, DeepLabCut writes MPEG-4 part 2 through OpenCV: no browser plays it, a codec that cannot be opened is no
-error, and frames beyond OpenCV's frame count are left out. So what reads and writes video for it is replaced
-(`_replaced`): the frames go to ffmpeg as they are drawn, and every one of them is counted.
+Three stages hand on the same few buffers: `Frames` decodes into them in a thread, `Painter` draws in them, `Writer`
+gives them to ffmpeg in another thread. An error in one of them ends all. The pixels are those of DeepLabCut's fast
+mode, which does one after the other, through OpenCV, into MPEG-4 part 2: no browser plays that, and frames beyond
+OpenCV's frame count are left out. The other mode, through matplotlib, is DeepLabCut's own (`_draw_slowly`).
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import av
-import numpy as np
+import pandas as pd
 import yaml
 
-from dlc_jupyter.errors import AnalysisFailed, without_paths
-from dlc_jupyter.orphans import die_with_parent
-from dlc_jupyter.pose.containers import boxes
+from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.direct import Poses
+from dlc_jupyter.pose.drawing import Look, Painter
+from dlc_jupyter.pose.encoding import Encoder, Writer, check_playable, find_ffmpeg, make_playable
+from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import Media, seconds
-from dlc_jupyter.pose.network import Network, explained
+from dlc_jupyter.pose.network import LOG, Network, explained
 from dlc_jupyter.pose.projects import Model, read_yaml
 
-# H.264 with a colour plane of half the size wants even sides. The colours are marked for what they are, for players
-# that guess by the size of the picture otherwise.
-_FILTER = "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
-_H264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-_H264 += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv", "-an"]
-
-
-def find_ffmpeg() -> str:
-    """Return ffmpeg's path: the system's, or the one that comes with DeepLabCut."""
-    found = shutil.which("ffmpeg")
-    if found:
-        return found
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError):
-        raise AnalysisFailed(
-            "This server has no ffmpeg, which writes labelled videos.",
-            hint="Whoever runs the server can install it: apt-get install ffmpeg.",
-            kind="NoFFmpeg",
-        ) from None
-
-
-class Encoder:
-    """An H.264 video in the making: RGB pictures go in one by one, at a constant rate, none dropped or doubled.
-
-    Parameters
-    ----------
-    target : Path
-        The MP4 file.
-    fps : Fraction
-        Frames per second.
-    """
-
-    def __init__(self, target: Path, fps: Fraction, threads: int = 0) -> None:
-        self._target, self._fps, self._threads = target, fps, threads
-        self._log = target.with_suffix(".log")
-        self._process: subprocess.Popen[bytes] | None = None
-        self.written = 0
-
-    def write(self, picture: np.ndarray[Any, Any]) -> None:
-        """Append a picture, height x width x 3, RGB, uint8. The first one sets the size."""
-        process = self._process or self._start(picture.shape[1], picture.shape[0])
-        assert process.stdin is not None
-        try:
-            process.stdin.write(np.ascontiguousarray(picture).data)
-        except BrokenPipeError:
-            raise self._failed() from None
-        self.written += 1
-
-    def finish(self) -> None:
-        """Complete the file."""
-        if self._process is None:
-            return
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            raise self._failed() from None
-        if self._process.wait() != 0:
-            raise self._failed()
-
-    def abandon(self) -> None:
-        """End ffmpeg, if it runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-
-    def _start(self, width: int, height: int) -> subprocess.Popen[bytes]:
-        command = [find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
-        command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}"]
-        command += ["-framerate", str(self._fps), "-i", "pipe:0", "-vf", _FILTER, *_H264]
-        command += ["-threads", str(self._threads), str(self._target)]
-        log: IO[bytes]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, preexec_fn=die_with_parent
-            )
-        return self._process
-
-    def _failed(self) -> AnalysisFailed:
-        self.abandon()
-        said = self._log.read_text("utf-8", "replace").strip().splitlines()
-        no_space = any("No space left" in line for line in said)
-        return AnalysisFailed(
-            "The disk is full: the labelled video could not be written."
-            if no_space
-            else f"ffmpeg could not write the labelled video (it stopped at frame {self.written}).",
-            hint="Free some space and try again."
-            if no_space
-            else (without_paths(said[-1], self._target.parent)[-200:] if said else "See the analysis's log."),
-            kind="NoSpace" if no_space else "EncodingFailed",
-        )
+#: How many bytes of pictures are handed on at once, if a picture is not larger: they stay in the processor's cache.
+_AT_ONCE = 1 << 21
+#: Batches of pictures besides the one that is drawn on.
+_AHEAD = 5
 
 
 @dataclass(frozen=True)
 class Style:
     """How poses are drawn: the arguments of ``create_labeled_video``, and what it reads from config.yaml instead.
 
-    None stands for what the project's config.yaml says, and for all body parts.
+    None stands for what the project's config.yaml says, and for all body parts. Without `fastmode` matplotlib draws:
+    smooth dots that let the picture through, at some ten frames a second.
     """
 
     pcutoff: float | None = None
@@ -143,6 +54,7 @@ class Style:
     dotsize: int | None = None
     colormap: str | None = None
     skeleton_color: str | None = None
+    fastmode: bool = True
 
     def check(self, model: Model) -> list[str]:
         """Refuse body parts and colours that do not exist; return what the user should know."""
@@ -178,6 +90,7 @@ class Style:
             "confidence_to_alpha": self.confidence_to_alpha,
             "displaycropped": self.displaycropped,
             "filtered": self.filtered,
+            "fastmode": self.fastmode,
         }
 
     def write_to(self, config: Path) -> None:
@@ -204,7 +117,7 @@ def draw(
     Parameters
     ----------
     network : Network
-        That which made the poses: DeepLabCut finds them by its name.
+        That which made the poses: its project says how they are drawn.
     target : Path
         The MP4 file to write, at a constant rate of ``media.fps``.
     progress : callable
@@ -220,56 +133,207 @@ def draw(
     AnalysisFailed
         It cannot be drawn or written, or is not whole.
     """
-    import deeplabcut
-
     style.write_to(network.config)
-    where: dict[str, Any] = {"destfolder": str(poses.folder), **network.chosen}
-    encoder = Encoder(target, media.fps)
+    with explained(network):
+        if style.filtered:
+            _filter(network, poses, video)
+        if style.fastmode:
+            render(video, media, _painter(network, poses, media, style), poses.rows, target, progress=progress)
+        else:
+            _draw_slowly(network, poses, video, media, style, target, progress)
+    return {"frames": poses.rows, "fps": round(float(media.fps), 6), **check_playable(target, poses.rows)}
+
+
+def render(
+    video: Path, media: Media, painter: Painter, rows: int, target: Path, *, progress: Callable[[int], None]
+) -> None:
+    """Decode the first `rows` frames of a video, draw on each, and write them as H.264.
+
+    Raises
+    ------
+    AnalysisFailed
+        A frame cannot be decoded, or the video cannot be written. What there is of it is of no use.
+    """
+    size = max(1, min(8, _AT_ONCE // (painter.width * painter.height * 3)))
+    encoder = Encoder(target, media.fps, order="bgr24")
+    encoder.start(painter.width, painter.height)  # by this thread and before there are others: see there
+    drawn = 0
     try:
-        with explained(network):
-            if style.filtered:
-                _filter(network, poses, video, where)
-            with _replaced(encoder, poses.rows, media.fps, progress):
-                made = deeplabcut.create_labeled_video(
-                    str(network.config), [str(video)], fastmode=True, overwrite=True, **where, **style.arguments
-                )
-        if made != [True] or not encoder.written:
-            raise AnalysisFailed(
-                "DeepLabCut did not find the poses that it was to draw.", hint="See the analysis's log.", kind="NoPoses"
-            )
+        with (
+            Frames(video, media, size=size, stop=rows, crop=painter.crop, ahead=_AHEAD, mark=True) as frames,
+            Writer(encoder, frames.release) as writer,
+        ):
+            for batch in frames:
+                for number, picture in zip(batch.numbers, batch.pictures, strict=True):
+                    painter.draw(picture, number)
+                drawn += len(batch)
+                writer.put(batch)
+                progress(drawn)
+            if drawn < rows:
+                raise AnalysisFailed(f"{frames.name(drawn)} could not be decoded for drawing.", kind="VideoCutShort")
         encoder.finish()
     finally:
         encoder.abandon()
-    return {"frames": encoder.written, "fps": round(float(media.fps), 6), **check_playable(target, poses.rows)}
 
 
-def _filter(network: Network, poses: Poses, video: Path, where: dict[str, Any]) -> None:
+# -- what is drawn ---------------------------------------------------------------------------------------------------
+
+
+def _painter(network: Network, poses: Poses, media: Media, style: Style) -> Painter:
+    """Return what draws a network's poses, with everything settled as ``create_labeled_video`` settles it."""
+    from deeplabcut.utils import auxiliaryfunctions
+
+    table = _read(poses, style.filtered)
+    cropping = auxiliaryfunctions.read_pickle(poses.file("_meta.pickle"))["data"]["cropping_parameters"]
+    x1, x2, y1, y2 = (int(each) for each in cropping)
+    return Painter(
+        table,
+        _look(network, style, table.columns.get_level_values("bodyparts")),
+        (media.width, media.height),
+        (x1, x2, y1, y2),
+        _boxes(poses.file("_full.pickle")),
+    )
+
+
+def _read(poses: Poses, filtered: bool) -> pd.DataFrame:
+    """Return the poses with a row for each frame. Tracks of several animals have none after the last animal's."""
+    path = poses.file(f"{poses.tracker}_filtered.h5") if filtered else poses.h5
+    table = pd.read_hdf(path)
+    scorers = table.columns.get_level_values("scorer").unique().to_list()
+    if scorers != [poses.scorer]:
+        raise AnalysisFailed("The poses that were to be drawn are another network's.", hint=LOG, kind="NoPoses")
+    if "individuals" in table.columns.names:
+        table = table.loc(axis=1)[:, table.columns.get_level_values("individuals").unique().to_list()]
+    return table.reindex(range(poses.rows)) if len(table) != poses.rows else table
+
+
+def _look(network: Network, style: Style, names: Any) -> Look:
+    from deeplabcut.utils import auxiliaryfunctions
+
+    project = auxiliaryfunctions.read_config(network.config)
+    shown = "all" if style.displayedbodyparts is None else list(style.displayedbodyparts)
+    look: dict[str, Any] = {
+        "bodyparts": auxiliaryfunctions.intersection_of_body_parts_and_ones_given_by_user(project, shown),
+        "skeleton": project["skeleton"] or [],
+        **{name: project[name] for name in ("dotsize", "colormap", "skeleton_color")},
+    }
+    if _is_superanimal(network, project):
+        # DeepLabCut then draws that model's own body parts, and does not ask the project how.
+        look = {"bodyparts": names if shown == "all" else shown, "dotsize": 8, "skeleton_color": "white"}
+        look |= {name: getattr(style, name) for name in look if getattr(style, name, None) is not None}
+    if shown != "all":
+        look["skeleton"] = [pair for pair in look.get("skeleton", ()) if set(pair) <= set(shown)]
+    if not style.draw_skeleton:
+        look["skeleton"] = []
+    return Look(
+        **look,
+        pcutoff=project["pcutoff"] if style.pcutoff is None else style.pcutoff,
+        trailpoints=style.trailpoints,
+        color_by=style.color_by,
+        confidence_to_alpha=style.confidence_to_alpha,
+        displaycropped=style.displaycropped,
+        bboxes_pcutoff=project.bboxes_pcutoff,
+    )
+
+
+def _is_superanimal(network: Network, project: Any) -> bool:
+    """Return whether the network was made of one of DeepLabCut's SuperAnimal models and keeps its body parts."""
+    from deeplabcut.core.engine import Engine
+    from deeplabcut.utils import auxiliaryfunctions
+
+    share = project["TrainingFraction"][network.trainingsetindex]
+    folder = auxiliaryfunctions.get_model_folder(share, network.shuffle, project, engine=Engine.PYTORCH)
+    path = network.config.parent / folder / "train" / Engine.PYTORCH.pose_cfg_name
+    settings = read_yaml(path).get("train_settings") if path.is_file() else None
+    return bool(((settings or {}).get("weight_init") or {}).get("memory_replay"))
+
+
+def _boxes(path: Path) -> list[Mapping[str, Any]]:
+    """Return the boxes that a detector has drawn around animals, for each frame; [] where there was none.
+
+    The file is read whole only if it has any: without them it is of no use here, and it may be larger than the memory.
+    """
+    if not path.is_file() or not _has(path, b"bboxes"):
+        return []
+    with path.open("rb") as file:
+        full = pickle.load(file)
+    frames = {int(name[5:]): found for name, found in full.items() if name.startswith("frame") and name[5:].isdigit()}
+    if "bboxes" not in frames.get(min(frames, default=0), {}):
+        return []
+    return [{name: frames[at].get(name) for name in ("bboxes", "bbox_scores")} for at in sorted(frames)]
+
+
+def _has(path: Path, word: bytes) -> bool:
+    before = b""
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            if word in before + piece:
+                return True
+            before = piece[-len(word) :]
+    return False
+
+
+def _filter(network: Network, poses: Poses, video: Path) -> None:
     import deeplabcut
 
-    deeplabcut.filterpredictions(str(network.config), [str(video)], filtertype="median", save_as_csv=True, **where)
+    deeplabcut.filterpredictions(
+        str(network.config),
+        [str(video)],
+        filtertype="median",
+        save_as_csv=True,
+        destfolder=str(poses.folder),
+        **network.chosen,
+    )
     if not poses.file(f"{poses.tracker}_filtered.h5").is_file():
-        raise AnalysisFailed(
-            "DeepLabCut ended without an error, but filtered no poses.", hint="See the analysis's log.", kind="NoPoses"
+        raise AnalysisFailed("DeepLabCut ended without an error, but filtered no poses.", hint=LOG, kind="NoPoses")
+
+
+# -- DeepLabCut's other mode -----------------------------------------------------------------------------------------
+
+
+def _draw_slowly(
+    network: Network,
+    poses: Poses,
+    video: Path,
+    media: Media,
+    style: Style,
+    target: Path,
+    progress: Callable[[int], None],
+) -> None:
+    """Have ``deeplabcut.create_labeled_video`` draw with matplotlib, and bring what it wrote into its form."""
+    import deeplabcut
+    import matplotlib
+
+    with matplotlib.rc_context({"animation.ffmpeg_path": find_ffmpeg()}), _replaced(poses.rows, media.fps, progress):
+        made = deeplabcut.create_labeled_video(
+            str(network.config),
+            [str(video)],
+            overwrite=True,
+            destfolder=str(poses.folder),
+            **network.chosen,
+            **style.arguments,
         )
+    written = list(poses.folder.glob("*_labeled.mp4"))
+    if made != [True] or not written:
+        raise AnalysisFailed("DeepLabCut did not find the poses that it was to draw.", hint=LOG, kind="NoPoses")
+    make_playable(written[0], target)
+    written[0].unlink()
 
 
 @contextmanager
-def _replaced(encoder: Encoder, frames: int, fps: Fraction, progress: Callable[[int], None]) -> Iterator[None]:
-    """Have ``create_labeled_video`` read all `frames`, in this process, and write to `encoder`.
+def _replaced(frames: int, fps: Fraction, progress: Callable[[int], None]) -> Iterator[None]:
+    """Have ``create_labeled_video`` read all `frames`, in this process, and tell how far it has come.
 
     Three names are replaced in ``deeplabcut.utils.make_labeled_video`` while the context lasts (DeepLabCut 3.0.0 to
-    3.0.2): ``vp``, the class that reads and writes video; ``trange``, its progress bar; and ``get_start_method``, by
-    which it decides whether to work in a pool of forks, which is no good after torch has started threads.
+    3.0.2): ``vp``, the class that reads video; ``trange``, its progress bar; and ``get_start_method``, by which it
+    decides whether to work in a pool of forks, which is no good after torch has started threads.
     """
     from deeplabcut.utils import make_labeled_video as module
 
-    class Frames(module.vp):  # type: ignore[misc]
+    class Source(module.vp):  # type: ignore[misc]
         def get_info(self) -> None:
             super().get_info()
             self.nframes, self.fps = frames, float(fps)
-
-        def create_video(self) -> None:
-            return None
 
         def load_frame(self) -> Any:
             frame = super().load_frame()
@@ -278,12 +342,13 @@ def _replaced(encoder: Encoder, frames: int, fps: Fraction, progress: Callable[[
                 raise AnalysisFailed(f"{where} could not be decoded for drawing.", kind="VideoCutShort")
             return frame
 
-        def save_frame(self, frame: Any) -> None:
-            encoder.write(frame)
-            progress(encoder.written)
+    def counted(number: int) -> Iterator[int]:
+        for index in range(number):
+            yield index
+            progress(index + 1)
 
     folder = Path.cwd()  # which it leaves for another, and does not come back when it fails
-    names = {"vp": Frames, "trange": range, "get_start_method": lambda: "spawn"}
+    names = {"vp": Source, "trange": counted, "get_start_method": lambda: "spawn"}
     originals = {name: getattr(module, name) for name in names}
     for name, value in names.items():
         setattr(module, name, value)
@@ -293,59 +358,3 @@ def _replaced(encoder: Encoder, frames: int, fps: Fraction, progress: Callable[[
         os.chdir(folder)
         for name, value in originals.items():
             setattr(module, name, value)
-
-
-def check_playable(video: Path, frames: int) -> dict[str, Any]:
-    """Check that a labelled video is whole and in a form that browsers play.
-
-    Returns
-    -------
-    dict
-        Its ``width``, ``height`` (pixels) and ``codec``.
-
-    Raises
-    ------
-    AnalysisFailed
-        It is not H.264 in yuv420p, has its table of contents at the end, has other than `frames` frames, or its first
-        or last frame cannot be decoded.
-    """
-    kinds = boxes(video)
-    with av.open(str(video)) as container:
-        stream = container.streams.video[0]
-        held = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
-        first = _decode_from(container, stream, 0)
-        last = _decode_from(container, stream, max(held, default=0))
-        codec, form = stream.codec_context.name, stream.codec_context.pix_fmt
-        width, height = stream.width, stream.height
-    wrong = [
-        text
-        for text, bad in (
-            (f"it has {len(held)} frames instead of {frames}", len(held) != frames),
-            (f"it is {codec} in {form}", (codec, form) != ("h264", "yuv420p")),
-            ("its table of contents comes last", b"moov" not in kinds or kinds.index(b"moov") > kinds.index(b"mdat")),
-            ("its first frame cannot be decoded", not first),
-            ("its last frame cannot be decoded", not last or last[-1] != max(held)),
-        )
-        if bad
-    ]
-    if wrong:
-        raise AnalysisFailed(
-            f"The labelled video did not turn out right: {'; '.join(wrong)}.",
-            hint="See the analysis's log.",
-            kind="EncodingFailed",
-        )
-    return {"width": width, "height": height, "codec": codec}
-
-
-def _decode_from(container: Any, stream: Any, pts: int) -> list[int]:
-    """Return the times of the frames from the last key frame before `pts` on, as far as they can be decoded."""
-    container.seek(pts, stream=stream)
-    found: list[int] = []
-    try:
-        for frame in container.decode(stream):
-            found.append(frame.pts)
-            if pts == 0:
-                break
-    except av.FFmpegError:
-        pass  # what is missing is told by what was found
-    return found

@@ -169,6 +169,29 @@ def test_sound_and_uneven_rates_are_mentioned(run, clip, tmp_path):
     assert "The labelled video shows every frame for the same time." in notes
 
 
+@pytest.mark.parametrize("size", ["320:240", "161:121"])
+def test_matplotlib_can_draw_instead_and_the_video_plays_everywhere_too(run, clip, tmp_path, size):
+    video = ffmpeg(
+        ["-i", str(clip), "-vf", f"scale={size}", "-c:v", "libx264", "-pix_fmt", "yuv444p"], tmp_path / "in.mp4"
+    )
+    ran = run("label", video, fastmode=False, pcutoff=0.4, draw_skeleton=True, trailpoints=3, color_by="individual")
+    path = ran.result["video_file"]
+    told = probe(path)
+    assert (told["codec_name"], told["pix_fmt"], told["nb_read_frames"]) == ("h264", "yuv420p", str(FRAMES))
+    kinds = boxes(path)
+    assert kinds.index(b"moov") < kinds.index(b"mdat")
+    before, after = pictures(video)[-1], pictures(path)[-1]
+    height, width = min(before.shape[0], after.shape[0]), min(before.shape[1], after.shape[1])
+    assert np.abs(after[:height, :width].astype(int) - before[:height, :width]).max() > 60
+    assert [each["done"] for each in ran.progress] == sorted(each["done"] for each in ran.progress)
+    assert not list(ran.scratch.glob("made/*.mp4"))
+
+
+def test_matplotlib_needs_no_ffmpeg_of_the_system(run, clip, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run("label", clip, fastmode=False).result["frames"] == FRAMES
+
+
 def test_a_skeleton_that_the_project_does_not_have_is_mentioned(run, clip, tmp_path):
     import yaml
 
@@ -181,11 +204,12 @@ def test_a_skeleton_that_the_project_does_not_have_is_mentioned(run, clip, tmp_p
     assert ran.notes == ["The project's config.yaml names no skeleton, so none is drawn."]
 
 
-def test_deeplabcut_and_the_working_folder_are_left_as_they_were(run, clip):
+@pytest.mark.parametrize("fastmode", [True, False])
+def test_deeplabcut_and_the_working_folder_are_left_as_they_were(run, clip, fastmode):
     from deeplabcut.utils import make_labeled_video as module
 
     before = Path.cwd(), module.vp, module.trange, module.get_start_method
-    run("label", clip)
+    run("label", clip, fastmode=fastmode)
     assert (Path.cwd(), module.vp, module.trange, module.get_start_method) == before
 
 
@@ -224,7 +248,7 @@ def test_filtering_that_makes_nothing_is_no_success(fails, clip, monkeypatch, de
 @pytest.mark.parametrize("returned", [[], [None], [False], [True]])
 def test_a_drawing_that_makes_nothing_is_no_success(fails, clip, monkeypatch, deeplabcut, returned):
     monkeypatch.setattr(deeplabcut, "create_labeled_video", lambda *arguments, **keywords: returned)
-    assert fails("label", clip).kind == "NoPoses"
+    assert fails("label", clip, fastmode=False).kind == "NoPoses"
 
 
 def test_an_encoder_that_fails_is_no_success(fails, clip, monkeypatch, tmp_path):

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.encoding import Encoder, check_playable
 from dlc_jupyter.pose.media import inspect
-from dlc_jupyter.pose.render import Encoder, check_playable
 from tests.pose.videos import SOURCE, cut, ffmpeg
 
 
@@ -100,7 +100,7 @@ import sys, time
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from dlc_jupyter.pose.render import Encoder
+from dlc_jupyter.pose.encoding import Encoder
 encoder = Encoder(Path(sys.argv[1]), Fraction(30))
 encoder.write(np.zeros((48, 64, 3), np.uint8))
 print(encoder._process.pid, flush=True)
