@@ -29,8 +29,8 @@ from dlc_jupyter.pose.media import Media, seconds
 from dlc_jupyter.pose.network import LOG, Network, explained
 from dlc_jupyter.pose.projects import Model, read_yaml
 
-#: How many bytes of pictures are handed on at once, if a picture is not larger: they stay in the processor's cache.
-_AT_ONCE = 1 << 21
+#: How many bytes of pictures are handed on at once, if a picture is not larger.
+_AT_ONCE = 1 << 22
 #: Batches of pictures besides the one that is drawn on.
 _AHEAD = 5
 
