@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,6 +117,121 @@ def test_every_choice_changes_the_picture(run, clip, labelled, style):
     plain, other = pictures(labelled.result["video_file"])[-1], pictures(changed.result["video_file"])[-1]
     assert np.abs(plain.astype(int) - other).max() > 40
     assert changed.notes == []
+
+
+def drawn_by_us(run, monkeypatch, *arguments, **keywords):
+    """Label a video; return what ran, and the pictures that went to the encoder."""
+    from dlc_jupyter.pose import render
+
+    class Recorder(render.Encoder):
+        def write(self, pictures):
+            seen.extend(picture.copy() for picture in pictures)
+            super().write(pictures)
+
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(render, "Encoder", Recorder)
+        return run("label", *arguments, **keywords), seen
+
+
+def drawn_by_deeplabcut(ran, monkeypatch, **style):
+    """Have ``create_labeled_video`` draw the same poses; return the pictures before they are encoded."""
+    import deeplabcut
+    from deeplabcut.utils import make_labeled_video as module
+
+    class Recorder(module.vp):
+        def create_video(self):
+            return None
+
+        def save_frame(self, frame):
+            seen.append(np.flip(frame, 2).copy())
+
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "vp", Recorder)
+        patch.setattr(module, "get_start_method", lambda: "spawn")
+        config = next((ran.scratch / "model").rglob("config.yaml"))
+        videos = [str(next(ran.scratch.glob("video.*")))]
+        options = {"fastmode": True, "overwrite": True, "destfolder": str(ran.result["h5_file"].parent), **style}
+        assert deeplabcut.create_labeled_video(str(config), videos, **options) == [True]
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("look", "of_the_project"),
+    [
+        ({}, {}),
+        ({"pcutoff": 0.1, "draw_skeleton": True, "trailpoints": 5}, {"dotsize": 5, "colormap": "viridis"}),
+        ({"draw_skeleton": True, "displayedbodyparts": ["snout", "leftear"]}, {"skeleton_color": "#ff8800"}),
+        ({"cropping": [21, 300, 10, 231], "pcutoff": 0.2}, {}),
+        ({"cropping": [21, 300, 10, 231], "displaycropped": True, "confidence_to_alpha": True}, {}),
+        ({"filtered": True, "color_by": "individual", "pcutoff": 0.3}, {}),
+    ],
+    ids=lambda values: ",".join(values) or "plain",
+)
+def test_the_pixels_are_those_of_deeplabcut(run, clip, monkeypatch, look, of_the_project):
+    ran, ours = drawn_by_us(run, monkeypatch, clip, **look, **of_the_project)
+    theirs = drawn_by_deeplabcut(ran, monkeypatch, **{name: look[name] for name in look if name != "cropping"})
+    assert len(ours) == len(theirs) == FRAMES
+    assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    if "displaycropped" not in look:
+        assert not np.array_equal(ours[0], first_picture(clip))
+
+
+def first_picture(path):
+    return cv2.VideoCapture(str(path)).read()[1]
+
+
+def test_frames_without_a_row_are_shown_without_dots(run, clip, monkeypatch):
+    """Tracks of several animals end with the last frame in which one was seen."""
+    poses = run("video", clip)
+    path = poses.result["h5_file"]
+    table = pd.read_hdf(path)
+    table.iloc[:20].to_hdf(path, key="df_with_missing", mode="w")
+    whole = drawn_by_us(run, monkeypatch, clip, pcutoff=0.0)[1]
+    ran, ours = drawn_by_us(run, monkeypatch, clip, pcutoff=0.0, poses=poses)
+    assert ran.result["frames"] == len(ours) == FRAMES
+    same = [np.array_equal(one, other) for one, other in zip(ours, whole, strict=True)]
+    assert same == [True] * 20 + [False] * 10
+
+
+def test_a_network_made_of_a_superanimal_is_drawn_as_deeplabcut_draws_those(run, clip, monkeypatch, tmp_path):
+    """With its own body parts, and without asking the project."""
+    import yaml
+
+    from dlc_jupyter import demo
+    from dlc_jupyter.pose.drawing import Look, Painter
+
+    shutil.copytree(demo.MODEL.parent, tmp_path / "project")
+    path = next((tmp_path / "project").rglob("pytorch_config.yaml"))
+    values = yaml.safe_load(path.read_text())
+    values["train_settings"]["weight_init"] = {"dataset": "superanimal_topviewmouse", "memory_replay": True}
+    path.write_text(yaml.safe_dump(values))
+    config = tmp_path / "project/config.yaml"
+    project = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**project, "bodyparts": ["others"], "dotsize": 3}))
+    poses = run("video", clip)
+    seen = drawn_by_us(run, monkeypatch, clip, model=config, poses=poses, pcutoff=0.2, draw_skeleton=True)[1]
+    look = Look(list(poses.result["bodyparts"]), pcutoff=0.2, dotsize=8, colormap="rainbow")
+    expected = first_picture(clip)
+    Painter(pd.read_hdf(poses.result["h5_file"]), look, (320, 240), (0, 320, 0, 240)).draw(expected, 0)
+    assert np.array_equal(seen[0], expected)
+
+
+def test_boxes_of_a_detector_are_drawn_where_the_full_file_has_them(run, clip, monkeypatch):
+    import pickle
+
+    poses = run("video", clip)
+    full = pickle.loads(poses.result["full_file"].read_bytes())
+    for number, name in enumerate(name for name in full if name.startswith("frame")):
+        full[name]["bboxes"] = np.array([[40 + number, 30, 90, 70.5], [5, 5, 20, 20]], np.float32)
+        full[name]["bbox_scores"] = np.array([0.9, 0.1], np.float32)
+    poses.result["full_file"].write_bytes(pickle.dumps(full))
+    ran, ours = drawn_by_us(run, monkeypatch, clip, poses=poses)
+    ran.result["h5_file"] = poses.result["h5_file"]
+    theirs = drawn_by_deeplabcut(ran, monkeypatch)
+    assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert (ours[0][30 - 1, 40 : 40 + 90] == (0, 0, 255)).all()
 
 
 def test_only_the_body_parts_asked_for_are_drawn(run, clip):

@@ -1,19 +1,24 @@
-"""The encoder writes every picture once, and ends with the process that started it; other videos are refused."""
+"""Every picture is drawn on and written once; what fails in one stage ends all; other videos are refused."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.drawing import Look, Painter
 from dlc_jupyter.pose.encoding import Encoder, check_playable
 from dlc_jupyter.pose.media import inspect
+from dlc_jupyter.pose.render import render
 from tests.pose.videos import SOURCE, cut, ffmpeg
 
 
@@ -130,3 +135,177 @@ def test_an_abandoned_encoder_leaves_no_process(tmp_path):
     assert process is not None
     encoder.abandon()
     assert process.poll() is not None
+
+
+def test_pictures_go_in_by_ones_and_by_several_in_either_order_of_colours(tmp_path):
+    import av
+
+    pictures = np.zeros((7, 48, 64, 3), np.uint8)
+    pictures[..., 0] = 200
+    for order, channel in (("rgb24", 0), ("bgr24", 2)):
+        encoder = Encoder(tmp_path / f"{order}.mp4", Fraction(30), order=order)
+        encoder.write(pictures[:4])
+        encoder.write(pictures[4])
+        encoder.write(pictures[5:])
+        encoder.finish()
+        assert encoder.written == 7
+        check_playable(tmp_path / f"{order}.mp4", 7)
+        with av.open(str(tmp_path / f"{order}.mp4")) as container:
+            seen = next(container.decode(video=0)).to_ndarray(format="rgb24", src_colorspace="ITU709")
+        assert seen[20, 20].argmax() == channel
+        assert seen[20, 20, channel] == pytest.approx(200, abs=8)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")
+def test_a_disk_that_is_full_is_no_success(tmp_path):
+    (tmp_path / "out.mp4").symlink_to("/dev/full")
+    noise = np.random.default_rng(0).integers(0, 256, (90, 240, 320, 3), np.uint8)
+    with pytest.raises(AnalysisFailed, match="disk is full") as failed:
+        encode(tmp_path / "out.mp4", noise)
+    assert failed.value.kind == "NoSpace"
+
+
+# -- decoding, drawing and encoding at once ----------------------------------------------------------------------------
+
+FRAMES = 60
+GREEN = (0, 255, 0)
+
+
+class Marker(Painter):
+    """Draws a green bar whose length is the frame's number, and nothing else."""
+
+    def __init__(self, width, height, *, fails_at=None):
+        levels = pd.MultiIndex.from_product([["s"], ["a"], ["x", "y", "likelihood"]])
+        levels.names = ["scorer", "bodyparts", "coords"]
+        nothing = pd.DataFrame(np.zeros((FRAMES, 3)), columns=levels)
+        super().__init__(nothing, Look([]), (width, height), (0, width, 0, height))
+        self._fails_at = fails_at
+
+    def draw(self, picture, index):
+        if index == self._fails_at:
+            raise ArithmeticError("The drawing failed.")
+        picture[:16] = 0
+        picture[:16, : 2 * index] = GREEN
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "source.mp4"
+    return ffmpeg([*SOURCE, "-frames:v", str(FRAMES), "-c:v", "libx264", "-g", "10"], path)
+
+
+@pytest.fixture
+def draw(source, tmp_path):
+    """Render the source with a `Marker`; whatever happens, no thread and no process may be left."""
+    media = inspect(source)
+
+    def start(rows=FRAMES, progress=lambda done: None, video=source, **options):
+        try:
+            painter = Marker(media.width, media.height, **options)
+            render(video, media, painter, rows, tmp_path / "out.mp4", progress=progress)
+        finally:
+            assert not [thread for thread in threading.enumerate() if thread.name.startswith("dlc-")]
+            assert not encoders()
+        return tmp_path / "out.mp4"
+
+    return start
+
+
+def encoders():
+    return [each for each in psutil.Process().children() if "ffmpeg" in each.name()]
+
+
+@pytest.mark.parametrize("rows", [1, 9, FRAMES])
+@pytest.mark.parametrize("at_once", [1, 1 << 22])
+def test_every_frame_is_drawn_on_with_its_own_number(draw, monkeypatch, rows, at_once):
+    import av
+
+    monkeypatch.setattr("dlc_jupyter.pose.render._AT_ONCE", at_once)
+    told = []
+    path = draw(rows, told.append)
+    check_playable(path, rows)
+    with av.open(str(path)) as container:
+        pictures = [frame.to_ndarray(format="rgb24", src_colorspace="ITU709") for frame in container.decode(video=0)]
+    lengths = [(picture[8, :, 1] > 128).sum() / 2 for picture in pictures]
+    assert lengths == pytest.approx(range(rows), abs=1.1)
+    assert told == sorted(told)
+    assert told[-1] == rows
+
+
+def test_a_frame_that_is_missing_is_named(draw):
+    with pytest.raises(AnalysisFailed, match=f"Frame {FRAMES + 1} of the video") as failed:
+        draw(FRAMES + 1)
+    assert failed.value.kind == "VideoCutShort"
+
+
+def test_a_video_that_cannot_be_decoded_ends_all(draw, tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(AnalysisFailed) as failed:
+        draw(video=tmp_path / "text.mp4")
+    assert failed.value.kind == "NotDecodable"
+
+
+def test_a_drawing_that_fails_ends_all(draw):
+    with pytest.raises(ArithmeticError):
+        draw(fails_at=30)
+
+
+def test_whoever_is_told_of_the_progress_can_end_all(draw):
+    def enough(done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw(progress=enough)
+
+
+def test_an_ffmpeg_that_dies_ends_all(draw, monkeypatch):
+    monkeypatch.setattr("dlc_jupyter.pose.render._AT_ONCE", 1)
+
+    def kill(done):
+        for each in encoders():
+            each.kill()
+
+    with pytest.raises(AnalysisFailed) as failed:
+        draw(progress=kill)
+    assert failed.value.kind == "EncodingFailed"
+
+
+def test_an_ffmpeg_that_does_not_start_ends_all(draw, monkeypatch, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/ffmpeg").write_text("#!/bin/sh\necho no such encoder >&2\nexit 1\n")
+    (tmp_path / "bin/ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    with pytest.raises(AnalysisFailed) as failed:
+        draw()
+    assert failed.value.hint == "no such encoder"
+
+
+RENDER = """
+import sys
+from pathlib import Path
+from dlc_jupyter.pose.media import inspect
+from dlc_jupyter.pose.render import render
+from tests.pose.test_render import Marker, encoders
+source = Path(sys.argv[1])
+media = inspect(source)
+painter = Marker(media.width, media.height)
+def stop(done):
+    print(encoders()[0].pid, flush=True)
+    sys.stdin.read()
+render(source, media, painter, media.frames, Path(sys.argv[2]), progress=stop)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part in it is Linux's")
+def test_killing_the_process_in_the_middle_leaves_no_ffmpeg(source, tmp_path):
+    command = [sys.executable, "-c", RENDER, str(source), str(tmp_path / "out.mp4")]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    encoder = psutil.Process(int(child.stdout.readline()))
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    deadline = time.monotonic() + 5
+    while encoder.is_running() and encoder.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "ffmpeg is still there"
+        time.sleep(0.01)
