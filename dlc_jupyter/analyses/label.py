@@ -11,9 +11,8 @@ from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.video import PoseParameters, Video, describe, open_video
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
-    from dlc_jupyter.pose.direct import Poses
     from dlc_jupyter.pose.media import Media
-    from dlc_jupyter.pose.network import Network
+    from dlc_jupyter.pose.network import Network, Poses
 
 #: The qualitative and continuous colormaps that people use for body parts; all of them are matplotlib's.
 Colormap = Literal[
@@ -126,7 +125,7 @@ class Label(Analysis):
 
 def _given(job: Job[Label.Parameters], network: Network) -> Poses | None:
     """Return the poses made earlier, under the names by which DeepLabCut finds them; None where there are none."""
-    from dlc_jupyter.pose.direct import Poses
+    from dlc_jupyter.pose.network import Poses
 
     endings = {"h5_file": f"{network.tracker}.h5", "meta_file": "_meta.pickle", "full_file": "_full.pickle"}
     given = job.poses

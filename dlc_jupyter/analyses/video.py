@@ -1,19 +1,22 @@
-"""Poses of a video, by a 2D project's network: ``deeplabcut.analyze_videos``, and a check that every frame was seen."""
+"""Poses of a video, by a 2D project's network, with a row for every frame, in DeepLabCut's own files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from dlc_jupyter._version import __version__
 from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
+    from dlc_jupyter.pose.analyze import Span, Task
     from dlc_jupyter.pose.media import Media
     from dlc_jupyter.pose.models import Model
-    from dlc_jupyter.pose.network import Network
+    from dlc_jupyter.pose.network import Network, Poses
 
 
 def _four_in_order(cropping: list[int] | None) -> list[int] | None:
@@ -56,6 +59,15 @@ class PoseParameters(BaseParameters):
             "Left out: as in the project's config.yaml.",
         ),
     ] = None
+    detector_batch_size: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1024,
+            description="Frames that the detector of a top-down network sees at once. "
+            "Left out: as in the project's config.yaml.",
+        ),
+    ] = None
     device: Annotated[
         str | None,
         Field(
@@ -82,29 +94,75 @@ class Video(Analysis):
     uses_device = True
 
     class Parameters(PoseParameters):
+        start: Annotated[
+            int, Field(ge=0, le=10**9, description="The first frame that is looked at, counted from 0.")
+        ] = 0
+        stop: Annotated[
+            int | None,
+            Field(ge=1, le=10**9, description="The frame before which to stop. Left out: the end of the video."),
+        ] = None
+        step: Annotated[
+            int,
+            Field(
+                ge=1,
+                le=10**6,
+                description="Look at every how many-th frame. In all files row i stays frame i: the frames that are "
+                "not looked at have rows of NaN.",
+            ),
+        ] = 1
+        on_bad_frame: Annotated[
+            Literal["stop", "mark"],
+            Field(
+                description="What to do about a frame that cannot be decoded: stop with an error that names it, or "
+                "give it a row of NaN and go on (MP4 and MOV)."
+            ),
+        ] = "stop"
         save_as_csv: Annotated[
             bool, Field(description="Whether the poses are written as a CSV file besides DeepLabCut's HDF5 file.")
         ] = True
 
-    def run(self, job: Job[Video.Parameters]) -> dict[str, Any]:
-        """Analyse the video with DeepLabCut, check that every frame has its row, and describe the result."""
-        from dlc_jupyter.pose.direct import analyze
+        @model_validator(mode="after")
+        def _some_frame(self) -> Self:
+            if self.stop is not None and self.stop <= self.start:
+                raise ValueError(f"stop must be greater than start, not {self.stop} with start={self.start}.")
+            return self
 
+    def run(self, job: Job[Video.Parameters]) -> dict[str, Any]:
+        """Analyse the video, and describe the result."""
+        from dlc_jupyter.pose.analyze import Span
+
+        wanted = job.parameters
         video, media, network, model = open_video(job)
-        total = media.frames * network.passes
-        poses = analyze(
-            network,
-            video,
-            media,
-            job.scratch / "made",
-            save_as_csv=job.parameters.save_as_csv,
-            # The last frames are still in the network when all have been read.
+        span = Span(wanted.start, wanted.stop, wanted.step)
+        task = pose_task(job, video, media, network, span=span, mark=wanted.on_bad_frame == "mark")
+        total = len(span.frames(media))
+        poses = find_poses(
+            job,
+            task,
+            save_as_csv=wanted.save_as_csv,
+            # When all frames have poses, the files are yet to be written.
             progress=lambda done: job.progress(min(done, total - 1), total, "frames"),
         )
         job.progress(total, total, "frames")
-        for note in poses.notes:
+        for note in (*poses.notes, *poses.fallbacks, *_unreadable(poses)):
             job.note(note)
-        return {**poses.as_result(), "frames": poses.rows, **describe(job, media, model, poses.scorer)}
+        return {
+            **poses.as_result(),
+            "frames": poses.rows,
+            "unreadable_frames": poses.unreadable,
+            **describe(job, media, model, poses.scorer),
+            "provenance": provenance(job, media, poses),
+        }
+
+
+def _unreadable(poses: Poses) -> Iterator[str]:
+    if poses.unreadable:
+        frames = ", ".join(str(each + 1) for each in poses.unreadable[:10])
+        more = len(poses.unreadable) - 10
+        yield (
+            f"{len(poses.unreadable)} frames could not be decoded and have rows of NaN: {frames}"
+            + (f" and {more} more." if more > 0 else ".")
+        )
 
 
 def open_video(job: Job[Any]) -> tuple[Path, Media, Network, Model]:
@@ -123,10 +181,67 @@ def open_video(job: Job[Any]) -> tuple[Path, Media, Network, Model]:
         trainingsetindex=parameters.trainingsetindex,
         snapshot_index=parameters.snapshot_index,
         batch_size=parameters.batch_size,
+        detector_batch_size=parameters.detector_batch_size,
         cropping=parameters.cropping,
         device=job.device,
     )
     return video, media, network, network.check(media)
+
+
+def pose_task(
+    job: Job[Any], video: Path, media: Media, network: Network, *, span: Span | None = None, mark: bool = False
+) -> Task:
+    """Return what `dlc_jupyter.pose.analyze` is to do for a job."""
+    from dlc_jupyter.pose.analyze import Span, Task
+
+    about = {"video": job.inputs[0].file_id, "dlc_jupyter": __version__}
+    return Task(video, media, network, span or Span(), mark, about)
+
+
+def find_poses(job: Job[Any], task: Task, *, save_as_csv: bool, progress: Callable[[int], None]) -> Poses:
+    """Make the poses of a job's video, going on with those that an earlier attempt has kept.
+
+    `progress` is told how many frames have poses.
+    """
+    from dlc_jupyter.pose.analyze import analyze
+
+    return analyze(
+        task,
+        job.scratch / "made",
+        job.kept,
+        save_as_csv=save_as_csv,
+        progress=progress,
+    )
+
+
+def provenance(job: Job[Any], media: Media, poses: Poses) -> dict[str, Any]:
+    """Return where poses come from: video, model, parameters, programs, device, and what did not go the usual way."""
+    import platform
+
+    import cv2
+    import deeplabcut
+    import numpy
+    import torch
+
+    from dlc_jupyter.pose.analyze import sha256
+
+    video = job.inputs[0]
+    on_gpu = job.device.startswith("cuda")
+    return {
+        "video": {"file_id": video.file_id, "filename": video.filename, **media.as_json()},
+        "model_files": [{"name": path.name, "sha256": sha256(path)} for path in poses.model_files],
+        "parameters": job.parameters.model_dump(mode="json"),
+        "versions": {
+            "dlc_jupyter": __version__,
+            "deeplabcut": deeplabcut.__version__,
+            "torch": torch.__version__,
+            "opencv": cv2.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+        "device": torch.cuda.get_device_name(0) if on_gpu else platform.processor() or platform.machine(),
+        "fallbacks": poses.fallbacks,
+    }
 
 
 def describe(job: Job[Any], media: Media, model: Model, scorer: str) -> dict[str, Any]:

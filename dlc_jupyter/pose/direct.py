@@ -17,42 +17,18 @@ import cv2
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.media import Media
-from dlc_jupyter.pose.network import LOG, Network, explained
-
-
-@dataclass(frozen=True)
-class Poses:
-    """The files that DeepLabCut wrote, under its own names, in one folder."""
-
-    folder: Path
-    stem: str
-    scorer: str
-    tracker: str
-    rows: int
-    notes: list[str]
-
-    def file(self, ending: str) -> Path:
-        """Return the path of ``<stem><scorer><ending>``."""
-        return self.folder / f"{self.stem}{self.scorer}{ending}"
-
-    @property
-    def h5(self) -> Path:
-        """The poses, as DeepLabCut's other functions read them."""
-        return self.file(f"{self.tracker}.h5")
-
-    def as_result(self) -> dict[str, Path | None]:
-        """Return the files that there are, as fields of a result."""
-        csv = self.file(f"{self.tracker}.csv")
-        return {
-            "csv_file": csv if csv.is_file() else None,
-            "h5_file": self.h5,
-            "meta_file": self.file("_meta.pickle"),
-            "full_file": self.file("_full.pickle"),
-        }
+from dlc_jupyter.pose.network import LOG, Network, Poses, explained
 
 
 def analyze(
-    network: Network, video: Path, media: Media, folder: Path, *, save_as_csv: bool, progress: Callable[[int], None]
+    network: Network,
+    video: Path,
+    media: Media,
+    folder: Path,
+    *,
+    save_as_csv: bool,
+    progress: Callable[[int], None],
+    why: str = "",
 ) -> Poses:
     """Run ``deeplabcut.analyze_videos`` on one video.
 
@@ -62,6 +38,8 @@ def analyze(
         Where the poses are written; it must not exist, so that DeepLabCut finds nothing "already analyzed".
     progress : callable
         Told how many frames have been read, over all `Network.passes`.
+    why : str
+        Why this way was taken, for the user.
 
     Raises
     ------
@@ -70,9 +48,13 @@ def analyze(
     """
     import deeplabcut
 
-    optional: dict[str, Any] = {"batch_size": network.batch_size, "cropping": network.cropping}
+    optional: dict[str, Any] = {
+        "batch_size": network.batch_size,
+        "detector_batch_size": network.detector_batch_size,
+        "cropping": network.cropping,
+    }
     folder.mkdir(parents=True)
-    with _watched(progress, media.frames) as seen, explained(network, seen.shown):
+    with _watched(progress, media.frames) as seen, explained(network, lambda: len(seen.shown)):
         scorer = deeplabcut.analyze_videos(
             str(network.config),
             [str(video)],
@@ -83,7 +65,15 @@ def analyze(
             **network.chosen,
             **{name: value for name, value in optional.items() if value is not None},
         )
-    poses = Poses(folder, video.stem, str(scorer), network.tracker, len(seen.shown), list(media.notes))
+    poses = Poses(
+        folder,
+        video.stem,
+        str(scorer),
+        network.tracker,
+        len(seen.shown),
+        list(media.notes),
+        fallbacks=[why] if why else [],
+    )
     if not poses.h5.is_file() or not poses.file("_full.pickle").is_file():
         raise AnalysisFailed("DeepLabCut ended without an error, but wrote no poses.", hint=LOG, kind="NoPoses")
     poses.notes.extend(media.account(len(seen.shown), seen.shown))

@@ -105,6 +105,8 @@ class Frames:
         self._mark = mark and media.container in MARKABLE
         #: When each frame read so far is shown by the word of the decoder, in seconds; skipped ones count.
         self.shown: array[float] = array("d")
+        #: Numbers of the frames without a picture, so far.
+        self.unreadable: list[int] = []
         x1, x2, y1, y2 = crop or (0, media.width, 0, media.height)
         shape = (size, y2 - y1, x2 - x1, 3)
         make = allocate or (lambda wanted: np.empty(wanted, np.uint8))
@@ -252,6 +254,7 @@ class _Filling:
         if picture is None:
             slot.fill(0)
             self._unreadable.append(self._count)
+            self._frames.unreadable.append(number)
         else:
             self._check_size(picture, number)
             self._cut(picture, slot)

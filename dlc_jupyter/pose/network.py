@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +155,57 @@ class Network:
         return 1
 
 
+@dataclass(frozen=True)
+class Poses:
+    """The files with the poses of a video, in one folder, under the names that DeepLabCut gives them.
+
+    Attributes
+    ----------
+    rows : int
+        How many frames of the video the files go through.
+    notes : list of str
+        What the user should know.
+    unreadable : list of int
+        The numbers of the frames that could not be decoded and have rows of NaN.
+    fallbacks : list of str
+        What did not go the usual, quick way, and why.
+    model_files : list of Path
+        The network's configuration and weights.
+    """
+
+    folder: Path
+    stem: str
+    scorer: str
+    tracker: str
+    rows: int
+    notes: list[str]
+    unreadable: list[int] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)
+    model_files: list[Path] = field(default_factory=list)
+
+    def file(self, ending: str) -> Path:
+        """Return the path of ``<stem><scorer><ending>``."""
+        return self.folder / f"{self.stem}{self.scorer}{ending}"
+
+    @property
+    def h5(self) -> Path:
+        """The poses, as DeepLabCut's other functions read them."""
+        return self.file(f"{self.tracker}.h5")
+
+    def as_result(self) -> dict[str, Path | None]:
+        """Return the files that there are, as fields of a result."""
+        csv = self.file(f"{self.tracker}.csv")
+        return {
+            "csv_file": csv if csv.is_file() else None,
+            "h5_file": self.h5,
+            "meta_file": self.file("_meta.pickle"),
+            "full_file": self.file("_full.pickle"),
+        }
+
+
 @contextmanager
-def explained(network: Network | None = None, seen: Sequence[float] = ()) -> Iterator[None]:
-    """Turn what DeepLabCut and torch raise into sentences for the user."""
+def explained(network: Network | None = None, done: Callable[[], int] = lambda: 0) -> Iterator[None]:
+    """Turn what DeepLabCut and torch raise into sentences for the user. `done` returns how many frames were done."""
     import torch
 
     try:
@@ -171,10 +219,10 @@ def explained(network: Network | None = None, seen: Sequence[float] = ()) -> Ite
             kind="OutOfMemory",
         ) from error
     except Exception as error:
-        raise _explain(network, seen, error) from error
+        raise _explain(network, done(), error) from error
 
 
-def _explain(network: Network | None, seen: Sequence[float], error: Exception) -> AnalysisFailed:
+def _explain(network: Network | None, done: int, error: Exception) -> AnalysisFailed:
     folders = folders_of(network.config) if network is not None else []
     text = " ".join(without_paths(str(error), *folders).split())[:500]
     if any(call.name == _LOADING for call in traceback.extract_tb(error.__traceback__)):
@@ -183,13 +231,13 @@ def _explain(network: Network | None, seen: Sequence[float], error: Exception) -
             hint="Choose another one with snapshot_index, or copy the project again.",
             kind="BrokenModel",
         )
-    if seen and network is not None and network.tracker and "track" in text.lower():
+    if done and network is not None and network.tracker and "track" in text.lower():
         return AnalysisFailed(
             f"The animals could not be tracked through the video: {text}",
             hint="The network may see none of them. Analyse a video that is like those it was trained on.",
             kind="NotTracked",
         )
-    where = f" after {len(seen)} frames" if seen else ""
+    where = f" after {done} frames" if done else ""
     return AnalysisFailed(
         f"DeepLabCut stopped{where} with {type(error).__name__}: {text}",
         hint=LOG,

@@ -21,12 +21,11 @@ import pandas as pd
 import yaml
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.direct import Poses
 from dlc_jupyter.pose.drawing import Look, Painter
 from dlc_jupyter.pose.encoding import Encoder, Writer, check_playable, find_ffmpeg, make_playable
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import Media, seconds
-from dlc_jupyter.pose.network import LOG, Network, explained
+from dlc_jupyter.pose.network import LOG, Network, Poses, explained
 from dlc_jupyter.pose.projects import Model, read_yaml
 
 #: How many bytes of pictures are handed on at once, if a picture is not larger.

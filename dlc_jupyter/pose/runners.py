@@ -31,8 +31,8 @@ class Runners:
         ``test/pose_cfg.yaml``.
     cropping : sequence of int or None
         x1, x2, y1, y2 in pixels: what was asked for, or what the project's config.yaml says.
-    snapshots : list of Path
-        The files of weights that are used.
+    files : tuple of Path
+        The network's configuration, and the files of weights that are used.
     """
 
     network: Network
@@ -43,7 +43,7 @@ class Runners:
     loader: Any = field(repr=False)
     pose_cfg: dict[str, Any] = field(repr=False)
     cropping: Sequence[int] | None = None
-    snapshots: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
 
     @property
     def several(self) -> bool:
@@ -103,7 +103,11 @@ def build(network: Network) -> Runners:
             max_individuals=individuals,
             batch_size=network.detector_batch_size or project.get("detector_batch_size", 1),
         )
-    used = [snapshot.path, *([detector_snapshot.path] if detector_snapshot else [])]
+    used = [
+        loader.model_folder / "pytorch_config.yaml",
+        snapshot.path,
+        *([detector_snapshot.path] if detector_snapshot else []),
+    ]
     if conditions is not None:
         used.append(conditions.snapshot_path)
     return Runners(
@@ -115,7 +119,7 @@ def build(network: Network) -> Runners:
         loader=loader,
         pose_cfg=auxiliaryfunctions.read_plainconfig(loader.model_folder.parent / "test" / "pose_cfg.yaml"),
         cropping=network.cropping or _project_cropping(project),
-        snapshots=tuple(Path(each) for each in used),
+        files=tuple(Path(each) for each in used),
     )
 
 

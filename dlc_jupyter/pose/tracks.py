@@ -194,7 +194,9 @@ def _columns(levels: Sequence[Sequence[str]], names: Sequence[str]) -> pd.MultiI
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write(tracks: Tracks, folder: Path, stem: str, *, save_as_csv: bool = True) -> dict[str, Path]:
+def write(
+    tracks: Tracks, folder: Path, stem: str, *, save_as_csv: bool = True, save_as_df: bool = True
+) -> dict[str, Path]:
     """Write DeepLabCut's files, each at once when all are whole.
 
     Parameters
@@ -204,7 +206,9 @@ def write(tracks: Tracks, folder: Path, stem: str, *, save_as_csv: bool = True) 
     stem : str
         The video's name without its ending.
     save_as_csv : bool
-        Whether to write the CSV file too.
+        Whether to write the CSV file beside the ``.h5``.
+    save_as_df : bool
+        Whether to write the ``.h5``. DeepLabCut does not for several animals: that with their tracks comes later.
 
     Returns
     -------
@@ -217,16 +221,16 @@ def write(tracks: Tracks, folder: Path, stem: str, *, save_as_csv: bool = True) 
     AnalysisFailed
         The disk is full (kind ``NoSpace``); nothing new is left in the folder.
     """
-    endings = ["_meta.pickle", ".h5", "_full.pickle"]  # the last one is what DeepLabCut takes for "already analyzed"
-    if save_as_csv:
-        endings.insert(2, ".csv")
-    if tracks.origin.multi_animal:
-        endings.insert(1, "_assemblies.pickle")
+    tables = [".h5", *([".csv"] if save_as_csv else [])] if save_as_df else []
+    assemblies = ["_assemblies.pickle"] if tracks.origin.multi_animal else []
+    # The last one is what DeepLabCut takes for "already analyzed".
+    endings = ["_meta.pickle", *assemblies, *tables, "_full.pickle"]
     targets = {ending: folder / f"{stem}{tracks.origin.scorer}{ending}" for ending in endings}
     with ExitStack() as all_or_nothing:
         paths = {ending: all_or_nothing.enter_context(placed(targets[ending])) for ending in reversed(endings)}
         paths["_meta.pickle"].write_bytes(pickle.dumps(dict(tracks.origin.metadata), pickle.HIGHEST_PROTOCOL))
-        _write_h5(tracks, paths[".h5"])
+        if ".h5" in paths:
+            _write_h5(tracks, paths[".h5"])
         if ".csv" in paths:
             _write_csv(tracks, paths[".csv"])
         _write_full(tracks, paths["_full.pickle"])

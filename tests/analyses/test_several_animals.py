@@ -8,74 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dlc_jupyter.pose import inference
 from tests.analyses.conftest import FRAMES
+from tests.pose.networks import PARTS, Seeing, project, walking
 
 pytestmark = pytest.mark.deeplabcut
-PARTS = ["snout", "body", "tail"]
-CHANNELS = 96  # of timm's test_resnet
 
 
 @pytest.fixture(scope="session")
 def pair(deeplabcut, clip, tmp_path_factory):
     """config.yaml of a project with two animals and an untrained network."""
-    import torch
-    from deeplabcut.pose_estimation_pytorch.config import PoseConfig
-    from deeplabcut.pose_estimation_pytorch.config.make_pose_config import (
-        make_pytorch_pose_config,
-        make_pytorch_test_config,
-    )
-    from deeplabcut.pose_estimation_pytorch.models import PoseModel
-    from deeplabcut.utils import auxiliaryfunctions
-
-    folder = tmp_path_factory.mktemp("pair")
-    config = deeplabcut.create_new_project("pair", "me", [str(clip)], str(folder), copy_videos=True, multianimal=True)
-    changes = {
-        "multianimalbodyparts": PARTS,
-        "individuals": ["left", "right"],
-        "uniquebodyparts": [],
-        "skeleton": [["snout", "body"], ["body", "tail"]],
-        "TrainingFraction": [0.95],
-        "default_track_method": "ellipse",
-    }
-    auxiliaryfunctions.edit_config(str(config), changes)
-    project = auxiliaryfunctions.read_config(str(config))
-    network = config.parent / f"dlc-models-pytorch/iteration-0/{project['Task']}{project['date']}-trainset95shuffle1"
-    for part in ("train", "test"):
-        (network / part).mkdir(parents=True)
-    path = network / "train/pytorch_config.yaml"
-    make_pytorch_pose_config(project, path, net_type="resnet_50", save=True)
-    values = PoseConfig.from_yaml(path)
-    values.set_nested("model.backbone.model_name", "test_resnet")
-    values.set_nested("model.backbone_output_channels", CHANNELS)
-    for kind, count in (("heatmap", 1), ("locref", 2)):
-        values.set_nested(f"model.heads.bodypart.{kind}_config.channels", [CHANNELS, count * len(PARTS)])
-    graph = len(PARTS) * (len(PARTS) - 1) // 2
-    values.set_nested("model.heads.bodypart.paf_config.channels", [CHANNELS, 2 * graph])
-    values.to_yaml(path)
-    make_pytorch_test_config(values, network / "test/pose_cfg.yaml", save=True)
-    model = PoseModel.build(values["model"], pretrained_backbone=False)
-    torch.save({"model": model.state_dict(), "metadata": {"epoch": 1}}, network / "train/snapshot-001.pt")
-    return config
+    return project(tmp_path_factory.mktemp("pair"), clip, "several")
 
 
 @pytest.fixture
-def seen(monkeypatch, deeplabcut):
+def seen(monkeypatch):
     """Put in what the network sees: a function of the frame's number that returns animals x body parts x 3."""
-    from deeplabcut.pose_estimation_pytorch.apis import videos
-
-    def put_in(animals):
-        def predict(video, **_keywords):
-            return [{"bodyparts": animals(number)} for number, _frame in enumerate(videos.tqdm(video))]
-
-        monkeypatch.setattr(videos, "video_inference", predict)
-
-    return put_in
-
-
-def walking(frame):
-    """Two animals beside each other (x, y in pixels, likelihood)."""
-    first = np.array([[60, 60, 0.9], [90, 85, 0.9], [120, 55, 0.9]]) + np.array([frame, 0, 0])
-    return np.stack([first, first + np.array([0, 100, 0])]).astype(np.float32)
+    return lambda animals: monkeypatch.setattr(inference, "make_loop", lambda built: Seeing(animals))
 
 
 def nowhere(frame):

@@ -1,6 +1,7 @@
 """`video`: the poses are DeepLabCut's own, every frame has a row, and what DeepLabCut keeps silent about is said."""
 
 import hashlib
+import pickle
 import shutil
 
 import pandas as pd
@@ -8,7 +9,9 @@ import pytest
 import yaml
 
 from dlc_jupyter import demo
+from dlc_jupyter.pose import compat
 from tests.analyses.conftest import FRAMES
+from tests.pose.test_tracks import assert_same
 from tests.pose.videos import SOURCE, blank, cut, ffmpeg
 
 pytestmark = pytest.mark.deeplabcut
@@ -52,7 +55,8 @@ def test_the_poses_are_those_of_deeplabcut_value_for_value(run, clip, direct, op
     assert len(expected) == FRAMES
     pd.testing.assert_frame_equal(pd.read_hdf(result["h5_file"]), expected, check_exact=True)
     assert result["csv_file"].read_bytes() == (folder / f"{name}.csv").read_bytes()
-    assert result["full_file"].read_bytes() == (folder / f"{name}_full.pickle").read_bytes()
+    full = folder / f"{name}_full.pickle"
+    assert_same(pickle.loads(result["full_file"].read_bytes()), pickle.loads(full.read_bytes()))
 
 
 def test_the_result_says_what_was_analysed_and_with_what(run, clip, deeplabcut):
@@ -69,8 +73,10 @@ def test_the_result_says_what_was_analysed_and_with_what(run, clip, deeplabcut):
     rest = {key: value for key, value in ran.result.items() if key not in files}
     assert rest.pop("bodyparts")[:3] == ["snout", "leftear", "rightear"]
     assert rest.pop("torch_version")
+    provenance = rest.pop("provenance")
     assert rest == {
         "frames": FRAMES,
+        "unreadable_frames": [],
         "fps": 30.0,
         "width": 320,
         "height": 240,
@@ -84,6 +90,27 @@ def test_the_result_says_what_was_analysed_and_with_what(run, clip, deeplabcut):
         "deeplabcut_version": deeplabcut.__version__,
     }
     assert ran.notes == []
+    assert provenance["video"]["file_id"] == "0" * 40
+    assert provenance["video"]["filename"] == "my mouse_labeled_full.mp4"
+    assert provenance["video"]["frames"] == FRAMES
+    network = next(demo.MODEL.parent.glob("dlc-models-pytorch/*/*/train"))
+    assert provenance["model_files"] == [
+        {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in (network / "pytorch_config.yaml", *network.glob("snapshot*.pt"))
+    ]
+    assert provenance["parameters"]["model"] == "mouse"
+    assert provenance["parameters"]["on_bad_frame"] == "stop"
+    assert set(provenance["versions"]) == {"dlc_jupyter", "deeplabcut", "torch", "opencv", "numpy", "python"}
+    assert provenance["device"]
+    assert provenance["fallbacks"] == []
+
+
+def test_a_part_of_the_frames_can_be_looked_at(run, clip):
+    ran = run("video", clip, start=10, stop=20, step=4)
+    assert ran.result["frames"] == 19
+    rows = pd.read_hdf(ran.result["h5_file"])
+    assert rows.notna().all(axis=1).to_numpy().nonzero()[0].tolist() == [10, 14, 18]
+    assert ran.progress[-1] == {"done": 3, "total": 3, "unit": "frames"}
 
 
 def test_the_csv_file_can_be_left_out(run, clip):
@@ -100,7 +127,7 @@ def test_progress_counts_the_frames_and_is_complete_only_at_the_end(run, clip):
     assert done.count(FRAMES) == 1
 
 
-def test_nothing_is_left_replaced_in_deeplabcut(run, clip):
+def test_nothing_is_left_replaced_in_deeplabcut(run, clip, other):
     from deeplabcut.pose_estimation_pytorch.apis import videos
 
     before = videos.tqdm
@@ -242,12 +269,28 @@ def test_the_projects_own_cropping_is_held_against_the_picture_too(fails, clip, 
     assert "the cropping in the project's config.yaml" in failed.message
 
 
-def test_an_analysis_that_ends_without_its_files_has_failed(fails, clip, monkeypatch, deeplabcut):
+@pytest.fixture
+def other(monkeypatch):
+    """Another DeepLabCut, with which its own loop has to run."""
+    monkeypatch.setattr(compat, "changed", lambda: ("deeplabcut.somewhere:video_inference",))
+
+
+def test_with_another_deeplabcut_the_result_says_that_its_own_loop_ran(run, clip, direct, other):
+    ran = run("video", clip)
+    folder, name = direct()
+    pd.testing.assert_frame_equal(
+        pd.read_hdf(ran.result["h5_file"]), pd.read_hdf(folder / f"{name}.h5"), check_exact=True
+    )
+    assert ran.notes == ran.result["provenance"]["fallbacks"]
+    assert "DeepLabCut's own loop was used" in ran.notes[0]
+
+
+def test_an_analysis_that_ends_without_its_files_has_failed(fails, clip, monkeypatch, deeplabcut, other):
     monkeypatch.setattr(deeplabcut, "analyze_videos", lambda *arguments, **keywords: "DLC_scorer")
     assert fails("video", clip).kind == "NoPoses"
 
 
-def test_rows_that_are_lost_on_the_way_to_the_file_are_noticed(fails, clip, monkeypatch, deeplabcut):
+def test_rows_that_are_lost_on_the_way_to_the_file_are_noticed(fails, clip, monkeypatch, deeplabcut, other):
     original = deeplabcut.analyze_videos
 
     def lossy(config, videos, destfolder, **keywords):
@@ -262,7 +305,7 @@ def test_rows_that_are_lost_on_the_way_to_the_file_are_noticed(fails, clip, monk
     assert "29 rows for 30 frames" in failed.message
 
 
-def test_what_deeplabcut_raises_reaches_the_user_without_the_servers_paths(fails, clip, monkeypatch, deeplabcut):
+def test_what_deeplabcut_raises_reaches_the_user_without_the_servers_paths(fails, clip, monkeypatch, deeplabcut, other):
     def broken(config, *arguments, **keywords):
         raise RuntimeError(f"something in {config} went wrong\nand a second line")
 
@@ -273,7 +316,7 @@ def test_what_deeplabcut_raises_reaches_the_user_without_the_servers_paths(fails
     )
 
 
-def test_a_gpu_whose_memory_is_too_small_is_said_with_what_to_do(fails, clip, monkeypatch, deeplabcut):
+def test_a_gpu_whose_memory_is_too_small_is_said_with_what_to_do(fails, clip, monkeypatch, deeplabcut, other):
     import torch
 
     def full(*arguments, **keywords):

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from dlc_jupyter.pose.frames import Batch
+from dlc_jupyter.pose.inference import Prediction
+from dlc_jupyter.pose.network import Network
 
 PARTS = ["snout", "body", "tail"]
 CHANNELS = 96  # of timm's test_resnet, a network of 0.4 million weights
@@ -12,6 +19,18 @@ SEED = 3
 #: How a top-down project's animals are found here: the detectors of torchvision need its compiled operators, which are
 #: not everywhere. It is registered with DeepLabCut like any other.
 DETECTOR = "FewBoxes"
+
+
+KINDS = ["single", "resized", "several", "identity", "top-down", "conditional"]
+
+
+def of(kind: str) -> str:
+    """Return the clip for a kind of network: those that put animals together take long over random body parts."""
+    return "small.mp4" if kind in ("several", "identity", "conditional") else "clip.mp4"
+
+
+def network(config: Path, **options) -> Network:
+    return Network(config=config, shuffle=2 if "conditional" in str(config) else 1, **options)
 
 
 def project(folder: Path, clip: Path, kind: str) -> Path:
@@ -127,3 +146,25 @@ def register_detector() -> None:
             return [labels]
 
     DETECTORS.register_module(FewBoxes)
+
+
+class Seeing:
+    """A loop whose network sees what a function says: the frame's number to animals x body parts x 3."""
+
+    size = 4
+
+    def __init__(self, animals: Callable[[int], np.ndarray]) -> None:
+        self.notes: list[str] = []
+        self._animals = animals
+
+    def feed(self, batch: Batch) -> list[Prediction]:
+        return [{"bodyparts": self._animals(number)} for number in batch.numbers]
+
+    def finish(self) -> list[Prediction]:
+        return []
+
+
+def walking(frame: int) -> np.ndarray:
+    """Two animals beside each other (x, y in pixels, likelihood)."""
+    first = np.array([[60, 60, 0.9], [90, 85, 0.9], [120, 55, 0.9]]) + np.array([frame, 0, 0])
+    return np.stack([first, first + np.array([0, 100, 0])]).astype(np.float32)

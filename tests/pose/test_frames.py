@@ -32,7 +32,9 @@ def read(path, **options):
             pictures.append(batch.pictures.copy())
             numbers += batch.numbers
             unreadable += [batch.numbers[each] for each in batch.unreadable]
+            assert set(unreadable) <= set(frames.unreadable)
             frames.release(batch)
+    assert unreadable == frames.unreadable
     return np.concatenate(pictures), numbers, unreadable, frames
 
 

@@ -1,74 +1,17 @@
 """Our loop gives the numbers of DeepLabCut's own, bit for bit, for every kind of network; nothing outlives a run."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dlc_jupyter import demo
 from dlc_jupyter.pose import compat, inference, runners
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import inspect
-from dlc_jupyter.pose.models import Models
 from dlc_jupyter.pose.network import Network
-from tests.pose import networks
-from tests.pose.videos import ffmpeg, make
+from tests.pose.networks import KINDS, network, of
 
 pytestmark = pytest.mark.deeplabcut
-
-KINDS = ["single", "resized", "several", "identity", "top-down", "conditional"]
-
-
-@pytest.fixture(scope="session")
-def model(deeplabcut, tmp_path_factory) -> Callable[[str], Path]:
-    """Return the config.yaml of a project of a kind, made once; ``demo`` is the demo's."""
-    made: dict[str, Path] = {}
-
-    def find(kind: str) -> Path:
-        if kind not in made:
-            folder = tmp_path_factory.mktemp(kind)
-            if kind == "demo":
-                models = Models({kind: str(demo.MODEL)}, "")
-                made[kind] = models.stage(models.find(kind), folder / "model")
-            else:
-                made[kind] = networks.project(folder, make("plain.mp4", folder), kind)
-        return made[kind]
-
-    return find
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory) -> Callable[[str], Path]:
-    """Return a second of the demo's video in some form: 27 frames, so that the last batch is not full."""
-    folder = tmp_path_factory.mktemp("clips")
-    forms = {
-        "clip.mp4": ["-pix_fmt", "yuv420p"],
-        "full.mp4": ["-pix_fmt", "yuv444p"],
-        "odd.mp4": ["-vf", "crop=321:243:270:70", "-pix_fmt", "yuv444p"],
-        "grey.mp4": ["-vf", "crop=320:240:270:70,format=gray"],
-        "motion.avi": ["-vf", "crop=320:240:270:70", "-c:v", "mjpeg", "-q:v", "3"],
-        "clip.mkv": ["-vf", "crop=320:240:270:70"],
-        "small.mp4": ["-frames:v", "11", "-vf", "crop=320:240:270:70,scale=128:96"],
-    }
-
-    def find(name: str) -> Path:
-        target = folder / name
-        if not target.exists():
-            part = ["-vf", "crop=320:240:270:70"] if "-vf" not in forms[name] else []
-            ffmpeg(["-i", str(demo.VIDEO), "-frames:v", "27", *part, *forms[name]], target)
-        return target
-
-    return find
-
-
-def of(kind: str) -> str:
-    """Return the clip for a kind of network: those that put animals together take long over random body parts."""
-    return "small.mp4" if kind in ("several", "identity", "conditional") else "clip.mp4"
-
-
-def network(config: Path, **options) -> Network:
-    return Network(config=config, shuffle=2 if "conditional" in str(config) else 1, **options)
 
 
 def by_deeplabcut(chosen: Network, video: Path) -> list[inference.Prediction]:

@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,8 @@ def assert_same(ours, theirs, where="the file"):
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape), where
         assert ours.flags.writeable == theirs.flags.writeable, where
         np.testing.assert_array_equal(ours, theirs, err_msg=where, strict=True)
+    elif isinstance(theirs, pd.Index):
+        assert ours.identical(theirs), where
     else:
         assert ours == theirs, where
 
@@ -183,6 +186,17 @@ def test_the_same_poses_give_the_same_bytes(tmp_path):
         assert hashlib.sha1(again.read_bytes()).digest() == hashlib.sha1(path.read_bytes()).digest(), ending
 
 
+def test_names_that_are_one_object_or_two_give_the_same_bytes(tmp_path):
+    """What is pickled into the HDF5 file would show the difference."""
+    rows = Case(animals=2).tracks(Case(animals=2).predictions(10), tmp_path / "rows").rows
+    written = []
+    for number, name in enumerate(("tail", "".join(["ta", "il"]))):
+        origin = replace(Case(animals=2).origin, individuals=["tail", "b"], bodyparts=[name, "c", "d", "e"])
+        (tmp_path / str(number)).mkdir()
+        written.append(write(Tracks(origin, rows, range(10)), tmp_path / str(number), "video")[".h5"].read_bytes())
+    assert written[0] == written[1]
+
+
 def test_memory_does_not_grow_with_the_video(tmp_path):
     """A hundred thousand frames are written with less room than their numbers alone take."""
     code = """
@@ -229,6 +243,27 @@ def test_a_full_disk_leaves_nothing(tmp_path, ending, share):
     done = subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.stdout == "NoSpace The server's disk is full. The poses could not be written.\n"
     assert list((tmp_path / "poses").iterdir()) == []
+
+
+CUT_OFF = """
+import resource, sys
+from pathlib import Path
+from dlc_jupyter.pose.tracks import _write_h5
+from tests.pose.test_tracks import CASE
+tracks = CASE.tracks(CASE.predictions(1000), Path(sys.argv[1]) / sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+_write_h5(tracks, Path(sys.argv[1]) / "poses.h5")
+"""
+
+
+def test_an_hdf5_file_that_is_cut_off_is_noticed(tmp_path):
+    """PyTables does not notice. All the other files are larger, so this one is tested alone."""
+    command = [sys.executable, "-c", CUT_OFF, tmp_path]
+    subprocess.run([*command, str(1 << 20)], check=True, cwd=Path(__file__).parents[2])
+    for limit in (100, 50_000, (tmp_path / "poses.h5").stat().st_size - 1):
+        (tmp_path / "poses.h5").unlink()
+        done = subprocess.run([*command, str(limit)], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+        assert done.stderr.endswith("OSError: [Errno 27] File too large\n")
 
 
 def test_what_was_there_stays_until_all_is_whole(tmp_path):

@@ -1,0 +1,272 @@
+"""From a video to the files with its poses: every frame accounted for, resumed where an earlier attempt stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose import compat, direct, inference, runners, tracks
+from dlc_jupyter.pose.frames import Frames
+from dlc_jupyter.pose.media import REPAIR, Media
+from dlc_jupyter.pose.network import LOG, Network, Poses, explained
+from dlc_jupyter.pose.rows import UNREADABLE, WIDE, Rows
+
+#: Seconds after which the poses that there are go to the disk: at most so much work is ever done again.
+CHUNK_SECONDS = 1.0
+
+#: Where the records lie in the folder that outlives an attempt.
+ROWS = "poses"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which frames of a video are looked at: as in ``range``. A `stop` of None is the end of the video."""
+
+    start: int = 0
+    stop: int | None = None
+    step: int = 1
+
+    def frames(self, media: Media) -> range:
+        """Return the numbers of the frames, as far as the container promises them.
+
+        Raises
+        ------
+        AnalysisFailed
+            There are none.
+        """
+        numbers = range(self.start, min(self.stop or media.frames, media.frames), self.step)
+        if not numbers:
+            raise AnalysisFailed(
+                f"The video has {media.frames} frames, counted from 0: none is left from start={self.start} on.",
+                hint=f"Give a start below {media.frames}.",
+                kind="BadSpan",
+            )
+        return numbers
+
+
+@dataclass(frozen=True)
+class Task:
+    """A video whose poses are wanted.
+
+    Attributes
+    ----------
+    video : Path
+        Its file; its stem begins the names of the files with the poses.
+    media : Media
+        What `inspect` says of it.
+    network : Network
+        What looks at it.
+    span : Span
+        At which frames.
+    mark : bool
+        Give a frame that cannot be decoded a row of NaN, and go on.
+    about : mapping
+        JSON values that say what these are poses of: an attempt goes on with those of an earlier one only where all of
+        them are the same.
+    """
+
+    video: Path
+    media: Media
+    network: Network
+    span: Span = Span()
+    mark: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress: Callable[[int], None]) -> Poses:
+    """Make the poses of a video, and write them as DeepLabCut would.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files go; it must not exist.
+    kept : Path
+        Where poses lie as they come, for another attempt to go on with.
+    progress : callable
+        Told how many frames have poses, of ``len(task.span.frames(task.media))``.
+
+    Raises
+    ------
+    AnalysisFailed
+        The network or the video cannot be used, or frames have no pose.
+    """
+    task.span.frames(task.media)
+    changed = compat.changed()
+    if changed:
+        return _by_deeplabcut(task, folder, changed, save_as_csv, progress)
+    folder.mkdir(parents=True)
+    began, run = time.time(), _Run(task, progress)
+    with explained(task.network, lambda: run.done):
+        built = runners.build(task.network)
+        loop = inference.make_loop(built)
+        with Rows(kept / ROWS, _about(task, built, loop)) as rows:
+            notes = run.predict(built, loop, rows)
+            made = _tracks(task, built, rows.records(), began)
+            tracks.write(made, folder, task.video.stem, save_as_csv=save_as_csv, save_as_df=not built.several)
+        if built.several:
+            _follow_animals(task, built, folder, save_as_csv)
+    unreadable = made.frames[0] + np.flatnonzero(made.rows[WIDE] & UNREADABLE) * made.frames.step
+    poses = Poses(
+        folder=folder,
+        stem=task.video.stem,
+        scorer=built.scorer,
+        tracker=task.network.tracker,
+        rows=len(made),
+        notes=[*task.media.notes, *notes],
+        unreadable=unreadable.tolist(),
+        fallbacks=loop.notes,
+        model_files=list(built.files),
+    )
+    if not poses.h5.is_file():
+        raise AnalysisFailed("DeepLabCut ended without an error, but wrote no poses.", hint=LOG, kind="NoPoses")
+    return poses
+
+
+def _about(task: Task, built: runners.Runners, loop: inference.Loop) -> dict[str, Any]:
+    """Return all that decides the numbers."""
+    import deeplabcut
+    import torch
+
+    return {
+        **task.about,
+        "model": [[path.name, sha256(path)] for path in built.files],
+        "scorer": built.scorer,
+        "device": task.network.device,
+        "batch_size": [built.batch_size, loop.size],
+        "cropping": built.cropping and list(built.cropping),
+        "span": [task.span.start, task.span.step],
+        "mark": task.mark,
+        "deeplabcut": deeplabcut.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Run:
+    """The way of a video's frames through the network to the records."""
+
+    def __init__(self, task: Task, progress: Callable[[int], None]) -> None:
+        self._task, self._progress = task, progress
+        self._held: list[inference.Prediction] = []
+        #: How many frames have poses.
+        self.done = 0
+
+    def predict(self, built: runners.Runners, loop: inference.Loop, rows: Rows) -> list[str]:
+        """Have the network look at the frames without a record; return what the user should know of the video."""
+        task, span = self._task, self._task.span
+        self.done, written = len(rows), time.monotonic()
+        self._progress(self.done)
+        frames = Frames(
+            task.video,
+            task.media,
+            size=loop.size,
+            start=span.start + len(rows) * span.step,
+            stop=span.stop,
+            step=span.step,
+            crop=runners.window(task.video, built.cropping),
+            mark=task.mark,
+        )
+        with frames:
+            for ready in inference.predict(loop, frames):
+                self.done += len(ready)
+                self._held += ready
+                self._progress(self.done)
+                if time.monotonic() - written >= CHUNK_SECONDS:
+                    # A chunk ends where a batch does, so that the next attempt has the same batches.
+                    self._hand_on(rows, frames, len(self._held) - self.done % loop.size)
+                    written = time.monotonic()
+        notes = frames.account()
+        self._hand_on(rows, frames, len(self._held))
+        return notes
+
+    def _hand_on(self, rows: Rows, frames: Frames, count: int) -> None:
+        if count <= 0:
+            return
+        span, first = self._task.span, self.done - len(self._held)
+        places = ((number - span.start) // span.step - first for number in frames.unreadable)
+        rows.append(self._held[:count], [place for place in places if 0 <= place < count])
+        rows.flush()
+        del self._held[:count]
+
+
+def _tracks(task: Task, built: runners.Runners, records: Any, began: float) -> tracks.Tracks:
+    if not len(records) or (records[WIDE] & UNREADABLE).all():
+        raise AnalysisFailed("No frame of the video could be decoded.", hint=REPAIR, kind="NotDecodable")
+    span = task.span
+    origin = tracks.Origin(
+        scorer=built.scorer,
+        bodyparts=built.names("bodyparts"),
+        individuals=built.names("individuals"),
+        unique_bodyparts=built.names("unique_bodyparts"),
+        multi_animal=built.several,
+        pose_cfg=built.pose_cfg,
+        metadata=runners.metadata(
+            built,
+            task.video,
+            batch_size=built.batch_size,
+            began=began,
+            ended=time.time(),
+            frames=task.media.frames,
+        ),
+    )
+    return tracks.Tracks(origin, records, range(span.start, span.start + len(records) * span.step, span.step))
+
+
+def _follow_animals(task: Task, built: runners.Runners, folder: Path, save_as_csv: bool) -> None:
+    """Have DeepLabCut make tracks of what was seen in each frame, as ``analyze_videos`` does."""
+    from deeplabcut.pose_estimation_pytorch.apis.tracklets import convert_detections2tracklets
+    from deeplabcut.refine_training_dataset.stitch import stitch_tracklets
+
+    network = task.network
+    chosen: dict[str, Any] = {"destfolder": str(folder), "snapshot_index": network.snapshot_index}
+    convert_detections2tracklets(
+        config=network.config,
+        videos=str(task.video),
+        shuffle=network.shuffle,
+        trainingsetindex=network.trainingsetindex,
+        **chosen,
+    )
+    stitch_tracklets(
+        network.config,
+        [str(task.video)],
+        shuffle=network.shuffle,
+        trainingsetindex=network.trainingsetindex,
+        save_as_csv=save_as_csv,
+        **chosen,
+    )
+
+
+def _by_deeplabcut(
+    task: Task, folder: Path, changed: Sequence[str], save_as_csv: bool, progress: Callable[[int], None]
+) -> Poses:
+    """Run DeepLabCut's own loop: this DeepLabCut is not the one that ours was written against."""
+    if task.span != Span() or task.mark:
+        raise AnalysisFailed(
+            "start, stop, step and on_bad_frame=mark cannot be used with the DeepLabCut of this server, which is "
+            "another release than the one they were written for.",
+            hint="Leave them out, or ask whoever runs the server for DeepLabCut 3.0.2.",
+            kind="OtherDeepLabCut",
+        )
+    passes = task.network.passes
+    return direct.analyze(
+        task.network,
+        task.video,
+        task.media,
+        folder,
+        save_as_csv=save_as_csv,
+        progress=lambda done: progress(done // passes),
+        why="DeepLabCut's own loop was used, because this DeepLabCut is another than the one that ours was written for "
+        f"({changed[0].rpartition(':')[2]} differs).",
+    )

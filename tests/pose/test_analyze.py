@@ -1,0 +1,244 @@
+"""The files are those of ``analyze_videos``, whatever interrupts the work, and rows stay with their frames."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose import analyze as module
+from dlc_jupyter.pose import compat, inference
+from dlc_jupyter.pose.analyze import Span, Task, analyze
+from dlc_jupyter.pose.media import inspect
+from dlc_jupyter.pose.network import Poses
+from tests.pose.networks import KINDS, Seeing, network, of, walking
+from tests.pose.test_tracks import assert_same
+from tests.pose.videos import blank
+
+pytestmark = pytest.mark.deeplabcut
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Make the poses of a video in a folder of its own; what is kept goes to ``kept`` of the test's folder."""
+    runs = 0
+
+    def start(video: Path, chosen, kept: Path | None = None, **options) -> Poses:
+        nonlocal runs
+        runs += 1
+        told: list[int] = []
+        task = Task(video, inspect(video), chosen, about={"video": "ab"}, **options)
+        poses = analyze(
+            task,
+            tmp_path / f"made-{runs}",
+            kept or tmp_path / f"kept-{runs}",
+            save_as_csv=True,
+            progress=told.append,
+        )
+        start.told = told
+        return poses
+
+    return start
+
+
+def by_deeplabcut(deeplabcut, video: Path, chosen, folder: Path) -> None:
+    """Let ``analyze_videos`` write its files."""
+    options = {"cropping": chosen.cropping, "batch_size": chosen.batch_size}
+    deeplabcut.analyze_videos(
+        str(chosen.config),
+        [str(video)],
+        shuffle=chosen.shuffle,
+        destfolder=str(folder),
+        save_as_csv=True,
+        device="cpu",
+        **{name: value for name, value in options.items() if value is not None},
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"cropping": [11, 120, 20, 87], "batch_size": 3}], ids=["plain", "options"])
+@pytest.mark.parametrize("kind", [*KINDS, "demo"])
+def test_the_files_are_those_of_deeplabcut(deeplabcut, model, clip, make, tmp_path, kind, options):
+    video, chosen = clip(of(kind)), network(model(kind), **options)
+    try:
+        by_deeplabcut(deeplabcut, video, chosen, tmp_path / "theirs")
+    except OSError as error:  # the animals that random weights see are nowhere for long
+        assert_same(str(error), "Tracklets are empty.")
+        with pytest.raises(AnalysisFailed, match="could not be tracked") as failed:
+            make(video, chosen)
+        assert failed.value.kind == "NotTracked"
+    else:
+        assert make(video, chosen).h5.name.endswith(f"{chosen.tracker}.h5")
+    ours, theirs = ({path.name: path for path in (tmp_path / each).iterdir()} for each in ("made-1", "theirs"))
+    assert set(ours) == set(theirs)
+    assert len(ours) >= 4
+    for name, path in theirs.items():
+        if path.suffix == ".h5":
+            exactly = {"check_exact": True, "check_index_type": "exact", "check_column_type": "exact"}
+            pd.testing.assert_frame_equal(pd.read_hdf(ours[name]), pd.read_hdf(path), **exactly)
+        elif path.suffix == ".csv":
+            assert ours[name].read_bytes() == path.read_bytes()
+        else:
+            mine, its = (pickle.loads(each.read_bytes()) for each in (ours[name], path))
+            for made in (mine, its) if name.endswith("_meta.pickle") else ():
+                for time in ("start", "stop", "run_duration"):
+                    assert made["data"].pop(time) > 0
+            assert_same(mine, its, name)
+
+
+def interrupted(monkeypatch, after: int):
+    """Have the network stop after so many batches, with chunks as short as can be."""
+    original, left = inference.run_network, [after]
+
+    def run_network(runner, inputs):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return original(runner, inputs)
+
+    monkeypatch.setattr(inference, "run_network", run_network)
+    monkeypatch.setattr(module, "CHUNK_SECONDS", 0.0)
+    return left
+
+
+def files(poses: Poses) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in poses.folder.iterdir() if "_meta" not in path.name}
+
+
+@pytest.mark.parametrize("span", [Span(), Span(3, 25, 2)], ids=["whole", "part"])
+def test_an_attempt_goes_on_where_the_last_one_stopped_and_the_files_are_the_same_bytes(
+    model, clip, make, monkeypatch, tmp_path, span
+):
+    video, chosen = clip("clip.mp4"), network(model("demo"), batch_size=4)
+    whole = files(make(video, chosen, span=span))
+    left = interrupted(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        make(video, chosen, tmp_path / "kept", span=span)
+    left[0] = 100
+    poses = make(video, chosen, tmp_path / "kept", span=span)
+    assert make.told[0] == 8
+    total = len(span.frames(inspect(video)))
+    assert 100 - left[0] == -(-(total - 8) // 4)
+    assert files(poses) == whole
+    assert make.told[-1] == total
+
+
+def test_poses_of_another_request_are_not_gone_on_with(model, clip, make, monkeypatch, tmp_path):
+    video, chosen = clip("clip.mp4"), network(model("demo"), batch_size=4)
+    left = interrupted(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        make(video, chosen, tmp_path / "kept")
+    left[0] = 100
+    make(video, network(model("demo"), batch_size=4, cropping=[10, 200, 20, 200]), tmp_path / "kept")
+    assert make.told[0] == 0
+
+
+def test_rows_that_are_whole_already_need_no_network(model, clip, make, monkeypatch, tmp_path):
+    video, chosen = clip("clip.mp4"), network(model("demo"))
+    whole = files(make(video, chosen, tmp_path / "kept"))
+    interrupted(monkeypatch, 0)
+    assert files(make(video, chosen, tmp_path / "kept")) == whole
+
+
+def test_row_i_is_frame_i_whatever_was_looked_at(model, clip, make):
+    video, chosen = clip("clip.mp4"), network(model("demo"))
+    every = pd.read_hdf(make(video, chosen).h5)
+    part = make(video, chosen, span=Span(5, 20, 3))
+    rows = pd.read_hdf(part.h5)
+    assert len(rows) == part.rows == 18
+    looked_at = list(range(5, 20, 3))
+    pd.testing.assert_frame_equal(rows.loc[looked_at], every.loc[looked_at], check_exact=True)
+    assert rows.drop(index=looked_at).isna().all(axis=None)
+    assert make.told[-1] == 5
+
+
+def test_several_animals_are_followed_through_a_part_of_the_video(model, clip, make, monkeypatch):
+    monkeypatch.setattr(inference, "make_loop", lambda built: Seeing(walking))
+    poses = make(clip("clip.mp4"), network(model("several")), span=Span(8, 25))
+    rows = pd.read_hdf(poses.h5)[poses.scorer]
+    assert len(rows) == poses.rows == 25
+    assert rows.loc[:7].isna().all(axis=None)
+    assert rows.loc[10:23].notna().all(axis=None)
+    heights = [rows[name]["body"]["y"].median() for name in ("left", "right")]
+    assert sorted(heights) == pytest.approx([85, 185], abs=1)
+
+
+@pytest.fixture(scope="session")
+def damaged(video, tmp_path_factory):
+    return blank(video("plain.mp4"), 0.5, 3000, tmp_path_factory.mktemp("damaged") / "damaged.mp4")
+
+
+def test_a_frame_that_cannot_be_decoded_stops_the_analysis_and_is_named(model, damaged, make):
+    with pytest.raises(AnalysisFailed, match=r"stopped at frame 59 .* goes on to frame 120"):
+        make(damaged, network(model("single")))
+
+
+def test_a_frame_that_cannot_be_decoded_has_a_row_of_nan_where_that_is_wanted(model, damaged, make, video):
+    chosen = network(model("single"))
+    poses = make(damaged, chosen, mark=True)
+    rows = pd.read_hdf(poses.h5)
+    assert len(rows) == poses.rows == 120
+    assert poses.unreadable == np.flatnonzero(rows.isna().all(axis=1)).tolist() != []
+    whole = pd.read_hdf(make(video("plain.mp4"), chosen).h5)
+    assert np.array_equal(rows.iloc[90:], whole.iloc[90:])
+    full = pickle.loads(poses.file("_full.pickle").read_bytes())
+    assert np.isnan(full[f"frame{poses.unreadable[0]:03}"]["confidence"][0]).all()
+
+
+def test_frames_that_cannot_be_decoded_keep_their_places_in_another_attempt(
+    model, damaged, make, monkeypatch, tmp_path
+):
+    chosen = network(model("single"), batch_size=4)
+    whole = make(damaged, chosen, mark=True)
+    left = interrupted(monkeypatch, 16)
+    with pytest.raises(KeyboardInterrupt):
+        make(damaged, chosen, tmp_path / "kept", mark=True)
+    left[0] = 100
+    poses = make(damaged, chosen, tmp_path / "kept", mark=True)
+    assert files(poses) == files(whole)
+    assert poses.unreadable == whole.unreadable
+
+
+def test_a_span_behind_the_end_is_refused(model, clip, make):
+    with pytest.raises(AnalysisFailed, match="27 frames, counted from 0: none is left from start=27 on"):
+        make(clip("clip.mp4"), network(model("demo")), span=Span(27))
+
+
+def test_a_stop_behind_the_end_is_the_end(model, clip, make):
+    assert make(clip("clip.mp4"), network(model("demo")), span=Span(20, 1000)).rows == 27
+
+
+@pytest.fixture
+def other(monkeypatch):
+    """Another DeepLabCut, of which a function is not the one that was read."""
+    monkeypatch.setattr(compat, "changed", lambda: ("deeplabcut.somewhere:video_inference",))
+
+
+def test_with_another_deeplabcut_its_own_loop_runs_and_the_result_says_so(model, clip, make, other):
+    video, chosen = clip("clip.mp4"), network(model("demo"))
+    poses = make(video, chosen)
+    assert len(poses.fallbacks) == 1
+    assert "video_inference differs" in poses.fallbacks[0]
+    assert make.told[-1] == 27
+
+
+def test_with_another_deeplabcut_what_its_loop_cannot_do_is_refused(model, clip, make, other):
+    with pytest.raises(AnalysisFailed, match="cannot be used with the DeepLabCut of this server"):
+        make(clip("clip.mp4"), network(model("demo")), span=Span(3))
+
+
+def test_a_video_of_which_nothing_can_be_decoded_is_refused(model, video, make, tmp_path):
+    path = tmp_path / "nothing.mp4"
+    shutil.copy(video("plain.mp4"), path)
+    media = inspect(path)
+    blank(path, 0.02, 10**6, path)
+    with pytest.raises(AnalysisFailed, match="No frame of the video could be decoded"):
+        analyze(
+            Task(path, media, network(model("single")), mark=True),
+            tmp_path / "made",
+            tmp_path / "kept",
+            save_as_csv=True,
+            progress=lambda done: None,
+        )
