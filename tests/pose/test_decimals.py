@@ -13,6 +13,7 @@ FLOAT32 = {
     "likelihoods": random.random(20_000, dtype=np.float32),
     "pixels": random.normal(600, 500, 20_000).astype(np.float32),
     "any bits": random.integers(0, 1 << 32, 50_000, dtype=np.uint32).view(np.float32),
+    "all over the range": np.arange(*np.float32([1e-4, 1e6]).view(np.uint32), 1499, dtype=np.uint32).view(np.float32),
     "all sizes": (10 ** random.uniform(-6, 8, 50_000)).astype(np.float32),
     "whole numbers": np.arange(-9_000, 1_500_000, 31, dtype=np.float32),
     "eighths": np.arange(-4_000, 4_000, dtype=np.float32) / 8,

@@ -5,6 +5,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pynwb
@@ -95,6 +96,14 @@ def test_an_nwb_file_has_the_poses_of_each_individual(tracks, predictions, tmp_p
         np.testing.assert_array_equal(corner.data[:], [each["unique_bodyparts"][0, 1, :2] for each in predictions])
 
 
+def test_timestamps_are_in_an_nwb_file_once(tracks, tmp_path):
+    write_nwb(tracks, tmp_path / "poses.nwb", TIMES, **NWB)
+    with h5py.File(tmp_path / "poses.nwb") as file:
+        poses = file["processing/behavior/PoseEstimation_mouse1"]
+        assert isinstance(poses["part 0"].get("timestamps", getlink=True), h5py.HardLink)
+        assert isinstance(poses["part 2"].get("timestamps", getlink=True), h5py.SoftLink)
+
+
 def test_one_animal_without_a_skeleton(tmp_path):
     case = Case(multi_animal=False)
     tracks = case.tracks(case.predictions(20), tmp_path / "rows")
@@ -166,3 +175,26 @@ def test_a_full_disk_leaves_nothing(tracks, tmp_path, ending, share):
     done = subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.stdout == "NoSpace The server's disk is full. The poses could not be written.\n"
     assert {path.name for path in tmp_path.iterdir()} == {"rows", "more rows"}
+
+
+SILENT = """
+import resource, sys
+from dlc_jupyter.pose.formats import _Reporting
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+with _Reporting(sys.argv[1], "w+") as file:
+    for _ in range(2):
+        try:
+            file.write(bytes(800))
+        except OSError:
+            print("unheard")
+    file.seek(0)
+    file.write(bytes(800))
+    file.check()
+"""
+
+
+def test_that_something_was_not_written_is_known_although_h5py_ignores_it(tmp_path):
+    command = [sys.executable, "-c", SILENT, tmp_path / "file"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.stdout == "unheard\n"
+    assert done.stderr.endswith("OSError: [Errno 27] File too large\n")
