@@ -98,8 +98,7 @@ class Case:
         self.media = inspect(self.video)
 
     def by_us(self) -> None:
-        from dlc_jupyter.pose.direct import Poses
-        from dlc_jupyter.pose.network import Network
+        from dlc_jupyter.pose.network import Network, Poses
         from dlc_jupyter.pose.render import Style, draw
 
         poses = Poses(self.folder, self.video.stem, self.scorer, "", self.frames, [])

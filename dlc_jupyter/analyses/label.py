@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from dlc_jupyter.analyses.base import Analysis, Job
-from dlc_jupyter.analyses.video import PoseParameters, Video, describe, open_video
+from dlc_jupyter.analyses.video import (
+    DESCRIPTION,
+    PoseParameters,
+    Video,
+    describe,
+    find_poses,
+    open_video,
+    pose_task,
+    provenance,
+)
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
     from dlc_jupyter.pose.media import Media
@@ -27,6 +36,15 @@ class Label(Analysis):
     name = "label"
     model_kind = "2d"
     uses_device = True
+    results: ClassVar = {
+        "video_file": "The labelled video: MP4, H.264, at a constant rate of frames.",
+        "frames": "Frames of it.",
+        "poses_from": "The analysis whose poses were drawn; null where they were made for this one. Then there are "
+        "h5_file, csv_file, meta_file, full_file and provenance too, as for video.",
+        **DESCRIPTION,
+        "width, height": "Of the labelled video, in pixels: even numbers.",
+        "codec": "Of the labelled video: h264.",
+    }
 
     class Parameters(PoseParameters):
         pcutoff: Annotated[
@@ -42,7 +60,13 @@ class Label(Analysis):
             bool, Field(description="Whether the lines of the project's skeleton are drawn between the body parts.")
         ] = False
         trailpoints: Annotated[
-            int, Field(ge=0, le=1000, description="How many earlier positions of every body part are drawn as a trail.")
+            int,
+            Field(
+                ge=0,
+                le=1000,
+                description="Length of the trail of earlier positions of every body part, in frames; "
+                "DeepLabCut counts the present one among them. 0: no trail.",
+            ),
         ] = 0
         displayedbodyparts: Annotated[
             list[str] | None, Field(description="The body parts that are drawn. Left out: all of them.")
@@ -92,26 +116,25 @@ class Label(Analysis):
 
     def run(self, job: Job[Label.Parameters]) -> dict[str, Any]:
         """Find or make the poses, draw them, and check that the labelled video is whole."""
-        from dlc_jupyter.pose.direct import analyze
         from dlc_jupyter.pose.render import Style, draw
 
         video, media, network, model = open_video(job)
         style = Style(**{name: getattr(job.parameters, name) for name in Style.__dataclass_fields__})
         notes = style.check(model)
         poses = _given(job, network)
-        total = media.frames * (1 if poses else network.passes + 1)
+        total = media.frames * (1 if poses else 2)
 
         def progress(done: int) -> None:
             job.progress(min(done, total - 1), total, "frames")
 
         made: dict[str, Any] = {}
         if poses is None:
-            poses = analyze(network, video, media, job.scratch / "made", save_as_csv=True, progress=progress)
-            made = poses.as_result()
+            poses = find_poses(job, pose_task(job, video, media, network), save_as_csv=True, progress=progress)
+            made = {**poses.as_result(), "provenance": provenance(job, media, poses)}
         target, before = job.scratch / "labeled.mp4", total - media.frames
         drawn = draw(network, poses, video, media, style, target, progress=lambda done: progress(before + done))
         job.progress(total, total, "frames")
-        for note in (*notes, *poses.notes, *_notes(media)):
+        for note in (*notes, *poses.notes, *poses.fallbacks, *_notes(media)):
             job.note(note)
         earlier = None if made or job.poses is None else job.poses.analysis_id
         return {

@@ -133,13 +133,16 @@ def draw(
         It cannot be drawn or written, or is not whole.
     """
     style.write_to(network.config)
+    painter = None
     with explained(network):
         if style.filtered:
             _filter(network, poses, video)
         if style.fastmode:
-            render(video, media, _painter(network, poses, media, style), poses.rows, target, progress=progress)
+            painter = _painter(network, poses, media, style)
         else:
             _draw_slowly(network, poses, video, media, style, target, progress)
+    if painter is not None:
+        render(video, media, painter, poses.rows, target, progress=progress)
     return {"frames": poses.rows, "fps": round(float(media.fps), 6), **check_playable(target, poses.rows)}
 
 
@@ -201,8 +204,6 @@ def _read(poses: Poses, filtered: bool) -> pd.DataFrame:
     scorers = table.columns.get_level_values("scorer").unique().to_list()
     if scorers != [poses.scorer]:
         raise AnalysisFailed("The poses that were to be drawn are another network's.", hint=LOG, kind="NoPoses")
-    if "individuals" in table.columns.names:
-        table = table.loc(axis=1)[:, table.columns.get_level_values("individuals").unique().to_list()]
     return table.reindex(range(poses.rows)) if len(table) != poses.rows else table
 
 
