@@ -21,7 +21,7 @@ MAY_USE = {
     "settings": set(),
     "storage": {"errors", "settings"},
     "pose": {"errors", "orphans"},
-    "analyses": {"errors", "pose"},
+    "analyses": {"errors", "pose", "_version"},
     "jobs": BELOW | {"analyses", "pose"},
     "handlers": BELOW | {"analyses", "pose", "jobs"},
     "client": {"errors", "_version"},

@@ -86,6 +86,8 @@ def _analysis(name: str, schema: Mapping[str, Any]) -> str:
         if field not in ("analysis", "file_id", "fresh"):
             default = "required" if field in required else _value(known.get("default"))
             parts.append(f"| `{field}` | {_cell(values(known))} | {default} | {_cell(known.get('description', ''))} |")
+    parts += ["\n| field of the result | what it is |", "|---|---|"]
+    parts += [f"| `{field}` | {_cell(meaning)} |" for field, meaning in registry()[name].results.items()]
     return "\n".join(parts) + "\n"
 
 

@@ -203,6 +203,9 @@ class Analysis:
     #: Whether the same request may be answered with an earlier result.
     reusable: ClassVar[bool] = True
 
+    #: What the fields of its result mean, for those who read the result.
+    results: ClassVar[Mapping[str, str]] = {}
+
     #: Its own subclass of `Parameters`, nested in the class under that name.
     Parameters: ClassVar[type[pydantic.BaseModel]]
 
@@ -247,11 +250,13 @@ def registry() -> dict[str, type[Analysis]]:
 
     What cannot be loaded is left out, and the log says so: the analyses of others go on.
     """
+    from dlc_jupyter.analyses.filter import Filter
     from dlc_jupyter.analyses.label import Label
     from dlc_jupyter.analyses.sleep import Sleep
     from dlc_jupyter.analyses.video import Video
 
-    found: dict[str, type[Analysis]] = {each.name: each for each in (Sleep, Video, Label)}
+    built_in = (Sleep, Video, Label, Filter)
+    found: dict[str, type[Analysis]] = {each.name: each for each in built_in}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             added = _load(entry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -19,6 +19,10 @@ class Sleep(Analysis):
     name = "sleep"
     inputs = Inputs(at_least=0)
     reusable = False  # the waiting is the point
+    results: ClassVar = {
+        "sleep_time": "How long it waited, in seconds.",
+        "csv_file": "The same as a CSV file.",
+    }
 
     class Parameters(BaseParameters):
         """How long to wait."""

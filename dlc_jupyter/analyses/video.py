@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -86,12 +86,39 @@ class PoseParameters(BaseParameters):
     ] = None
 
 
+#: What `describe` returns.
+DESCRIPTION = {
+    "fps": "Frames per second of the video; the mean where the rate varies.",
+    "width, height": "Of its picture, in pixels.",
+    "duration": "Of the video, in seconds.",
+    "codec": "In which the video is coded, such as h264.",
+    "variable_rate": "Whether the time between its frames varies.",
+    "model": "The model's name.",
+    "scorer": "DeepLabCut's name for the network: the first level of the columns in its files.",
+    "bodyparts, individuals": "Their names; individuals is empty for a single animal.",
+    "device": "cpu, or cuda:0 for a GPU.",
+    "deeplabcut_version, torch_version": "Of the programs that made it.",
+    "notes": "What you should know, as sentences; left out where there is nothing.",
+}
+
+
 class Video(Analysis):
     """Poses of every frame of a video, as CSV and as DeepLabCut's own files."""
 
     name = "video"
     model_kind = "2d"
     uses_device = True
+    results: ClassVar = {
+        "h5_file": "The poses as DeepLabCut's other functions read them: pandas, key df_with_missing; x, y in pixels.",
+        "csv_file": "The same as CSV; null with save_as_csv=false.",
+        "meta_file": "DeepLabCut's _meta.pickle.",
+        "full_file": "DeepLabCut's _full.pickle: all that the network has found.",
+        "frames": "Rows of the files: row i is frame i of the video.",
+        "unreadable_frames": "Numbers, counted from 0, of the frames that could not be decoded (on_bad_frame=mark).",
+        "provenance": "Video, model files with their SHA-256, parameters, versions, device, and what did not go the "
+        "usual way (fallbacks).",
+        **DESCRIPTION,
+    }
 
     class Parameters(PoseParameters):
         start: Annotated[
@@ -212,6 +239,56 @@ def find_poses(job: Job[Any], task: Task, *, save_as_csv: bool, progress: Callab
         save_as_csv=save_as_csv,
         progress=progress,
     )
+
+
+def video_request(parameters: PoseParameters) -> tuple[str, dict[str, Any]]:
+    """Return ``video`` with the parameters that decide the poses, as `Analysis.poses_of` of what starts from them."""
+    shared = {name: getattr(parameters, name) for name in PoseParameters.model_fields}
+    return Video.name, Video.Parameters(**shared).model_dump()
+
+
+def given_poses(job: Job[Any], network: Network) -> Poses | None:
+    """Return the poses made earlier, under the names by which DeepLabCut finds them; None where there are none."""
+    from dlc_jupyter.pose.network import Poses
+
+    endings = {"h5_file": f"{network.tracker}.h5", "meta_file": "_meta.pickle", "full_file": "_full.pickle"}
+    given = job.poses
+    if given is None or any(field not in given.files or not given.files[field].is_file() for field in endings):
+        return None
+    folder = job.scratch / "given"
+    folder.mkdir()
+    video, result = job.inputs[0].path, given.result
+    poses = Poses(folder, video.stem, result["scorer"], network.tracker, int(result["frames"]), [])
+    for field, ending in endings.items():
+        poses.file(ending).symlink_to(given.files[field].absolute())
+    return poses
+
+
+def given_or_new_poses(
+    job: Job[Any], video: Path, media: Media, network: Network, progress: Callable[[int], None]
+) -> tuple[Poses, dict[str, Any]]:
+    """Return the poses made earlier, or else make them.
+
+    Parameters
+    ----------
+    progress : callable
+        Told how many frames have poses, where they are made.
+
+    Returns
+    -------
+    poses : Poses
+        Those poses.
+    origin : dict
+        ``poses_from``, the analysis that has made them (None: this one), and ``provenance``.
+    """
+    poses = given_poses(job, network)
+    if poses is None or job.poses is None:
+        poses = find_poses(job, pose_task(job, video, media, network), save_as_csv=True, progress=progress)
+        return poses, {"poses_from": None, "provenance": provenance(job, media, poses)}
+    earlier = job.poses.result.get("provenance") or {}
+    made = {name: earlier[name] for name in ("model_files", "device", "fallbacks") if name in earlier}
+    origin = {"poses_from": job.poses.analysis_id, "provenance": {**provenance(job, media, poses), **made}}
+    return poses, origin
 
 
 def provenance(job: Job[Any], media: Media, poses: Poses) -> dict[str, Any]:

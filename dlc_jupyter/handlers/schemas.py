@@ -146,6 +146,11 @@ COMPONENTS: dict[str, Any] = {
             ),
             "model_kind": {"enum": ["2d", "3d", None], "description": "The kind of model its parameter `model` names."},
             "parameters": {"type": "object", "description": "JSON Schema of its parameters."},
+            "results": {
+                "type": "object",
+                "description": "What the fields of its result mean.",
+                "additionalProperties": TEXT,
+            },
         },
     ),
     "Status": _object(
@@ -203,6 +208,7 @@ def described() -> dict[str, Any]:
             "inputs": {"at_least": analysis.inputs.at_least, "at_most": analysis.inputs.at_most},
             "model_kind": analysis.model_kind,
             "parameters": parameters_schema(analysis),
+            "results": dict(analysis.results),
         }
         for name, analysis in registry().items()
     }
