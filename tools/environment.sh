@@ -31,7 +31,14 @@ if ! { is_recent .venv/bin/python && .venv/bin/python -m pip --version >/dev/nul
     "$python" -m venv --clear .venv
 fi
 
-.venv/bin/python -m pip install --progress-bar off -c constraints.txt -e '.[deeplabcut,lab,test]'
+log=.venv/install.log
+echo "Installing DeepLabCut, JupyterLab and the test tools: up to 3 GB, some minutes. What pip says is in $log"
+if ! .venv/bin/python -m pip install --progress-bar off -c constraints.txt -e '.[deeplabcut,lab,test]' >"$log" 2>&1; then
+    tail -n 30 "$log" >&2
+    echo "pip could not install everything; all that it said is in $log" >&2
+    exit 1
+fi
 .venv/bin/python tools/pair_torchvision.py
+echo "The environment is complete."
 
 touch .venv/.complete

@@ -46,6 +46,7 @@ def test_the_calls_with_curl_as_one_script(server: Server, checkout: Path) -> No
     printed = Shell(server, "", checkout)(block("bash", "Send a video", server), timeout=280)
     assert json.loads((checkout / "poses.json").read_text())["frames"] == 600
     assert len((checkout / "poses.csv").read_text().splitlines()) == 603
+    assert (checkout / "labeled.mp4").read_bytes()[4:8] == b"ftyp"
     assert '"analysis": "label"' in printed
     assert "--- label, attempt 1" in printed
     cancelled = next(each for each in server.client.analyses() if each["analysis"] == "sleep")
@@ -58,6 +59,7 @@ def test_the_python_client(server: Server, checkout: Path) -> None:
         [sys.executable, "-c", block("python", "import Client", server)], cwd=checkout, check=True, timeout=240
     )
     assert len((checkout / "poses.csv").read_text().splitlines()) == 603
+    assert (checkout / "labeled.mp4").read_bytes()[4:8] == b"ftyp"
 
 
 def test_a_recording_that_lies_on_the_server_is_not_uploaded(server: Server, studio: Site, checkout: Path) -> None:
