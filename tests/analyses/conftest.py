@@ -10,7 +10,9 @@ import pytest
 from dlc_jupyter import demo
 from dlc_jupyter.analyses.base import InputFile, Job, Poses, find_analysis
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose import inference
 from dlc_jupyter.pose.models import Models
+from tests.pose.networks import Seeing, project
 from tests.pose.videos import ffmpeg
 
 FRAMES = 30
@@ -107,3 +109,15 @@ def fails(run) -> Callable[..., AnalysisFailed]:
         return failed.value
 
     return start
+
+
+@pytest.fixture(scope="session")
+def pair(deeplabcut, clip, tmp_path_factory) -> Path:
+    """config.yaml of a project with two animals and an untrained network."""
+    return project(tmp_path_factory.mktemp("pair"), clip, "several")
+
+
+@pytest.fixture
+def seen(monkeypatch) -> Callable[[Callable[[int], Any]], None]:
+    """Put in what the network sees: a function of the frame's number that returns animals x body parts x 3."""
+    return lambda animals: monkeypatch.setattr(inference, "make_loop", lambda built: Seeing(animals))

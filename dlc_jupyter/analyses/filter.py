@@ -1,0 +1,108 @@
+"""The poses of a video, smoothed by DeepLabCut's filters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dlc_jupyter.analyses.base import Analysis, Job
+from dlc_jupyter.analyses.video import (
+    DESCRIPTION,
+    PoseParameters,
+    describe,
+    given_or_new_poses,
+    open_video,
+    video_request,
+)
+
+
+class Filter(Analysis):
+    """The poses of a video smoothed over time, as CSV and as DeepLabCut's own file."""
+
+    name = "filter"
+    model_kind = "2d"
+    uses_device = True
+    results: ClassVar = {
+        "h5_file": "The smoothed poses as DeepLabCut's other functions read them (filtered=True): pandas, key "
+        "df_with_missing; x, y in pixels.",
+        "csv_file": "The same as CSV.",
+        "unfiltered_h5_file": "The poses they were made of; null where poses_from names the analysis that has them.",
+        "frames": "How many frames of the video the files go through.",
+        "poses_from": "The analysis whose poses were smoothed; null where they were made for this one.",
+        "provenance": "As in the result of video; the parameters are those of the filter too.",
+        **DESCRIPTION,
+    }
+
+    class Parameters(PoseParameters):
+        filtertype: Annotated[
+            Literal["median", "arima"],
+            Field(
+                description="median: each coordinate is the median of those around it. arima: it is what a model, "
+                "fitted to it over the whole video, expects from those before it; far slower."
+            ),
+        ] = "median"
+        windowlength: Annotated[
+            int,
+            Field(
+                ge=1,
+                le=9_999,
+                description="Frames that the median goes over; an odd number. Before the first frame and after the "
+                "last one DeepLabCut takes zeros.",
+            ),
+        ] = 5
+        p_bound: Annotated[
+            float, Field(ge=0, le=1, description="Positions with a likelihood below this are missing to arima.")
+        ] = 0.001
+        ar_degree: Annotated[int, Field(ge=0, le=50, description="Autoregressive degree of arima's model.")] = 3
+        ma_degree: Annotated[int, Field(ge=0, le=50, description="Moving average degree of arima's model.")] = 1
+        alpha: Annotated[
+            float,
+            Field(
+                gt=0,
+                lt=1,
+                description="Significance level of arima's confidence interval. DeepLabCut 3.0 makes no use of that "
+                "interval when it filters: the poses do not depend on it.",
+            ),
+        ] = 0.01
+
+        @model_validator(mode="after")
+        def _can_be_done(self) -> Self:
+            if self.windowlength % 2 == 0:
+                raise ValueError(f"windowlength must be odd, not {self.windowlength}.")
+            if not self.ar_degree + self.ma_degree:
+                raise ValueError("ar_degree and ma_degree cannot both be 0: there would be no model.")
+            return self
+
+    @classmethod
+    def poses_of(cls, parameters: Filter.Parameters) -> tuple[str, dict[str, Any]]:
+        """Return ``video`` with the parameters that decide the poses."""
+        return video_request(parameters)
+
+    def run(self, job: Job[Filter.Parameters]) -> dict[str, Any]:
+        """Find or make the poses, and smooth them."""
+        from dlc_jupyter.pose import filters
+
+        video, media, network, model = open_video(job)
+        wanted = filters.Filter(**{name: getattr(job.parameters, name) for name in filters.Filter.__dataclass_fields__})
+        # Both halves count the video's frames: smoothing goes over all of them too.
+        total = 2 * media.frames
+        poses, origin = given_or_new_poses(job, video, media, network, lambda done: job.progress(done, total, "frames"))
+        filtered = filters.filter_poses(
+            network,
+            poses,
+            video,
+            wanted,
+            progress=lambda share: job.progress(round((1 + share) * media.frames), total, "frames"),
+        )
+        job.progress(total, total, "frames")
+        for note in (*poses.notes, *poses.fallbacks, *filtered.notes):
+            job.note(note)
+        return {
+            "h5_file": filtered.h5,
+            "csv_file": filtered.csv,
+            "unfiltered_h5_file": None if origin["poses_from"] else poses.h5,
+            "frames": poses.rows,
+            **describe(job, media, model, poses.scorer),
+            **origin,
+        }
