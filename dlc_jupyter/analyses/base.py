@@ -114,7 +114,7 @@ class Poses:
 #: The part of the scratch folder that outlives an attempt.
 KEPT = "kept"
 
-#: What a job tells the worker: ("progress", {...}) or ("note", {...}).
+#: What a job tells the worker: ("progress", {...}), ("note", {...}) or ("media", {...}).
 Report = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -176,6 +176,10 @@ class Job(Generic[P]):
     def note(self, message: str) -> None:
         """Leave a remark in the result's ``notes``: something the user should know, though it is no error."""
         self.report("note", {"message": message})
+
+    def tell_media(self, file_id: str, facts: Mapping[str, Any]) -> None:
+        """Have it written down what the container of a video says, for everyone who looks at the file."""
+        self.report("media", {"file_id": file_id, "facts": dict(facts)})
 
     def save_csv(self, name: str, rows: Iterable[tuple[Any, ...]]) -> Path:
         """Write rows to a CSV file in the scratch folder, and return its path for the result."""

@@ -201,6 +201,7 @@ def open_video(job: Job[Any]) -> tuple[Path, Media, Network, Model]:
     assert job.model is not None
     video = job.inputs[0].path
     media = inspect(video)
+    job.tell_media(job.inputs[0].file_id, media.as_json())
     media.check_whole()
     network = Network(
         config=job.model,

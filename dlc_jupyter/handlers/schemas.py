@@ -64,6 +64,11 @@ COMPONENTS: dict[str, Any] = {
             "size": {"type": "integer", "minimum": 0, "description": "Bytes."},
             "created": MOMENT,
             "origin": {**TEXT, "description": "`upload`, `path`, or the id of the analysis that made it."},
+            "media": {
+                "type": ["object", "null"],
+                "description": "What an analysis has found in a video's container: `container, codec, width, height, "
+                "fps, frames, duration` (s), `variable_rate, sound, notes`, and what is `missing`, in words.",
+            },
         },
     ),
     "Progress": _object(

@@ -171,6 +171,8 @@ class Attempt:
                 watch.progress(event)
             case {"event": "note", "message": message}:
                 ending.notes.append(message)
+            case {"event": "media", "file_id": file_id, "facts": facts}:
+                self._scratch.note_media(file_id, facts)
             case {"event": "result", "result": result}:
                 ending.result = result
             case {"event": "failed", "error": error}:

@@ -11,6 +11,7 @@ ready       ``pid``, ``versions``, ``problem``: why models cannot run, or null
 broken      ``problem``: why this Python cannot be the engine at all; it exits
 progress    ``done, total, unit``
 note        ``message``
+media       ``file_id``, ``facts``: what the container of a video says
 result      ``result``: fields ending in ``_file`` are paths relative to the scratch folder
 failed      ``error``: ``{type, message, hint}``
 exited      ``code`` or ``signal``: the process and everything it started are gone

@@ -160,6 +160,10 @@ class Scratch:
         """Take stored outputs back out of the store that no analysis names: this one was no longer the worker's."""
         self._files.discard(file_ids)
 
+    def note_media(self, file_id: str, facts: Mapping[str, Any]) -> None:
+        """Write down what an analysis has found in the container of a video."""
+        self._files.note_media(file_id, facts)
+
     def clear(self, analysis_id: str) -> None:
         """Remove the scratch folder of an analysis, and what it has stored unless it runs or has succeeded.
 

@@ -99,8 +99,16 @@ class Media:
             "duration": round(self.duration, 3),
             "variable_rate": self.variable_rate,
             "sound": self.sound,
+            "missing": self.missing,
             "notes": list(self.notes),
         }
+
+    @property
+    def missing(self) -> str | None:
+        """What of the video is missing, in words; None where nothing is."""
+        if self.cut:
+            return f"everything after frame {self.frames} ({seconds(self.times[-1])})"
+        return self.damage or None
 
     def check_whole(self) -> None:
         """Refuse a file of which a part is missing: frames of it have no chance of a row."""

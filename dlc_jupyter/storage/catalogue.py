@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from dlc_jupyter.errors import Ambiguous, NotFound
-from dlc_jupyter.storage.database import BROUGHT, Database, analyses, analysis_files, begins_with, file_names, files
+from dlc_jupyter.storage.database import (
+    BROUGHT,
+    Database,
+    analyses,
+    analysis_files,
+    begins_with,
+    file_names,
+    files,
+    media,
+)
 from dlc_jupyter.storage.names import content_type
 
 
@@ -19,7 +28,7 @@ from dlc_jupyter.storage.names import content_type
 class StoredFile:
     """One row: `filename` is the name it came under last, `names` are all of them, newest first.
 
-    Times are seconds since 1970 (UTC), sizes are bytes.
+    Times are seconds since 1970 (UTC), sizes are bytes. `media` is what an analysis has found in a video's container.
     """
 
     file_id: str
@@ -31,6 +40,7 @@ class StoredFile:
     used: float
     origin: str
     linked_mtime_ns: int | None = None
+    media: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the file as `GET /file` lists it."""
@@ -42,6 +52,7 @@ class StoredFile:
             "size": self.size,
             "created": datetime.fromtimestamp(self.created, UTC).isoformat(timespec="milliseconds"),
             "origin": self.origin,
+            "media": self.media,
         }
 
 
@@ -125,9 +136,22 @@ class Catalogue:
                 named.order_by(file_names.c.created.desc(), file_names.c.name)
             ):
                 names[file_id].append(name)
+            described = sa.select(media).where(media.c.file_id.in_(list(names)))
+            facts = {row.file_id: row.facts for row in connection.execute(described)}
         for row in rows:
             del row["seq"]
-        return [StoredFile(**row, names=tuple(names[row["file_id"]])) for row in rows]
+        return [StoredFile(**row, names=tuple(names[row["file_id"]]), media=facts.get(row["file_id"])) for row in rows]
+
+    def note_media(self, file_id: str, facts: Mapping[str, Any]) -> None:
+        """Write down what the container of a stored video says. Does nothing where the file is gone."""
+        with self.database.write() as connection:
+            this = sa.select(files.c.seq).where(files.c.file_id == file_id).with_for_update(read=True)
+            if connection.execute(this).first() is None:
+                return
+            if not connection.execute(
+                self.database.insert_if_new(media, {"file_id": file_id, "facts": dict(facts)})
+            ).rowcount:
+                connection.execute(media.update().where(media.c.file_id == file_id).values(facts=dict(facts)))
 
     def _write_row(self, new: NewFile, name: str, linked: int | None) -> None:
         """Write the row of new bytes; where there is one already, note that they came again, and under which name."""
@@ -172,6 +196,7 @@ class Catalogue:
                 return False
             allowed(connection, row)
             connection.execute(file_names.delete().where(file_names.c.file_id == file_id))
+            connection.execute(media.delete().where(media.c.file_id == file_id))
             connection.execute(files.delete().where(this))
         return True
 

@@ -58,6 +58,14 @@ file_names = Table(
     Column("created", Float(53), nullable=False),
 )
 
+#: What the container of a stored video says (codec, frames, duration …), as the first analysis has found it.
+media = Table(
+    "media",
+    metadata,
+    Column("file_id", String(40), ForeignKey("files.file_id", ondelete="CASCADE"), primary_key=True),
+    Column("facts", JSON, nullable=False),
+)
+
 analyses = Table(
     "analyses",
     metadata,

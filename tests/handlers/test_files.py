@@ -43,6 +43,7 @@ async def test_a_file_that_is_sent_gets_its_sha1_as_its_id(api: Any, upload: Any
         "content_type": "video/mp4",
         "size": 7,
         "origin": "upload",
+        "media": None,
     }
     assert (await api("file", file["file_id"])).body == b"a video"
 

@@ -52,6 +52,7 @@ def test_the_file_as_json(put):
         "size": 7,
         "created": "1970-01-12T13:46:40.000+00:00",
         "origin": "upload",
+        "media": None,
     }
 
 
@@ -354,3 +355,15 @@ def test_bytes_that_no_row_names_are_found_and_reclaimed(store, put, sha1):
     assert store.nameless() == []
     assert not store.reclaim(named.file_id)
     assert store.path(named.file_id).exists()
+
+
+def test_what_a_videos_container_says_is_kept_with_the_file(store, put):
+    file_id = put(b"a video").file_id
+    assert store.find(file_id).as_json()["media"] is None
+    store.note_media(file_id, {"codec": "h264", "frames": 3})
+    store.note_media(file_id, {"codec": "h264", "frames": 4})
+    assert store.find(file_id).as_json()["media"] == {"codec": "h264", "frames": 4}
+    assert store.page()[0].media == {"codec": "h264", "frames": 4}
+    store.delete(file_id)
+    store.note_media(file_id, {"codec": "h264", "frames": 4})  # gone meanwhile
+    assert put(b"a video").media is None

@@ -66,6 +66,13 @@ def test_the_poses_of_the_demo_video_are_those_of_deeplabcut_value_for_value(she
     assert_same(pickle.loads(full.read_bytes()), pickle.loads(theirs.read_bytes()))
 
 
+def test_what_the_video_holds_is_shown_with_the_file(shell, poses, video):
+    listed = json.loads(shell('curl -H "Authorization: token $TOKEN" $URL/file'))
+    facts = next(each["media"] for each in listed if each["file_id"] == video)
+    assert poses["provenance"]["video"] == {"file_id": video, "filename": "openfield.mp4", **facts}
+    assert (facts["codec"], facts["frames"], facts["duration"], facts["missing"]) == ("h264", 600, 20.0, None)
+
+
 def test_the_poses_of_a_part_of_the_picture_are_those_of_deeplabcut_too(shell, clip, direct):
     shutil.copy(clip, shell.folder)
     file_id = json.loads(shell('curl -H "Authorization: token $TOKEN" $URL/file -F file=@clip.mp4'))["file_id"]
