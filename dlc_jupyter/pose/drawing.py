@@ -108,7 +108,7 @@ class Painter:
         self._pairs = np.array([pair for one, other in look.skeleton for pair in _pairs(names, one, other)], int)
         self._line_color = _skeleton_color(look.skeleton_color)
         self._behind = max(look.trailpoints - 1, 0)
-        bytes_of_a_dot = 32 * (2 * look.dotsize + 1)
+        bytes_of_a_dot = 24 * (2 * look.dotsize + 1)
         self._many = len(self._dots) * (self._behind + _AT_ONCE) * bytes_of_a_dot > _MOST
         self._first = self._start = self._stop = 0
         self._prepared: tuple[Ints, Flags]
@@ -258,18 +258,16 @@ def _through(rows: Floats, first: Floats, last: Floats, full: Flags) -> Ints:
     rows, first, last = (np.take_along_axis(each, nearest, axis=-1) for each in (rows, first, last))
     # Every second row is run through backwards.
     back = np.arange(count) % 2 == 1
-    line = np.empty((*rows.shape, 4, 2), np.int32)
-    line[..., 1, 0] = np.where(back, last, first)
-    line[..., 2, 0] = np.where(back, first, last)
-    # From a row to the next one in a column that both have.
-    ahead, next_first, next_last = line[..., 2, 0], np.roll(first, -1, axis=-1), np.roll(last, -1, axis=-1)
-    step = np.clip(ahead, next_first, next_last)
-    step[..., -1] = ahead[..., -1]
-    line[..., 3, 0] = step
-    line[..., 1:, 0, 0] = step[..., :-1]
-    line[..., 0, 0, 0] = line[..., 0, 1, 0]
-    line[..., 1] = rows[..., None]
-    return line.reshape(*rows.shape[:-1], count * 4, 2)
+    line = np.empty((*rows.shape, 3, 2), np.int32)
+    line[..., :2, 1] = rows[..., None]
+    line[..., 0, 0] = np.where(back, last, first)
+    line[..., 1, 0] = end_of_row = np.where(back, first, last)
+    # From a row to the next one in a column that both have: down at the end, or back in the row and then down.
+    next_rows, next_first, next_last = (np.roll(each, -1, axis=-1) for each in (rows, first, last))
+    next_rows[..., -1], next_first[..., -1], next_last[..., -1] = rows[..., -1], first[..., -1], last[..., -1]
+    line[..., 2, 0] = turn = np.clip(end_of_row, next_first, next_last)
+    line[..., 2, 1] = np.where(turn == end_of_row, next_rows, rows)
+    return line.reshape(*rows.shape[:-1], count * 3, 2)
 
 
 def _blend(picture: Pictures, outline: Ints, color: Color, alpha: Any) -> None:
