@@ -20,6 +20,7 @@ from dlc_jupyter.handlers.files import file_handlers
 from dlc_jupyter.handlers.models import model_handlers
 from dlc_jupyter.handlers.openapi import ROUTES as ROUTES_KEY
 from dlc_jupyter.handlers.openapi import openapi_handlers
+from dlc_jupyter.handlers.poses import pose_handlers
 from dlc_jupyter.handlers.system import system_handlers
 from dlc_jupyter.jobs.queue import Doorbell
 from dlc_jupyter.jobs.records import ACTIVE, Records
@@ -35,6 +36,7 @@ from dlc_jupyter.storage.files import FileStore
 #: All routes, relative to where they are mounted.
 ROUTES: list[tuple[str, type[DLCHandler]]] = [
     *file_handlers,
+    *pose_handlers,
     *analysis_handlers,
     *model_handlers,
     *system_handlers,

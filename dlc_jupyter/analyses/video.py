@@ -112,6 +112,7 @@ class Video(Analysis):
         "h5_file": "The poses as DeepLabCut's other functions read them: pandas, key df_with_missing; x, y in pixels.",
         "csv_file": "The same as CSV; null with save_as_csv=false.",
         "meta_file": "DeepLabCut's _meta.pickle.",
+        "poses_file": "The same in the compact form of GET /file/{file_id}/poses, all frames.",
         "full_file": "DeepLabCut's _full.pickle: all that the network has found.",
         "frames": "Rows of the files: row i is frame i of the video.",
         "unreadable_frames": "Numbers, counted from 0, of the frames that could not be decoded (on_bad_frame=mark).",
@@ -231,15 +232,13 @@ def find_poses(job: Job[Any], task: Task, *, save_as_csv: bool, progress: Callab
 
     `progress` is told how many frames have poses.
     """
+    from dlc_jupyter.pose import compact
     from dlc_jupyter.pose.analyze import analyze
+    from dlc_jupyter.pose.network import COMPACT
 
-    return analyze(
-        task,
-        job.scratch / "made",
-        job.kept,
-        save_as_csv=save_as_csv,
-        progress=progress,
-    )
+    poses = analyze(task, job.scratch / "made", job.kept, save_as_csv=save_as_csv, progress=progress)
+    compact.write(poses.h5, poses.folder / COMPACT, poses.rows)
+    return poses
 
 
 def video_request(parameters: PoseParameters) -> tuple[str, dict[str, Any]]:

@@ -30,6 +30,11 @@ def scratch_root(root: Path) -> Path:
     return root / "scratch"
 
 
+def kept_folder(root: Path, analysis_id: str) -> Path:
+    """Return where a running analysis of the data folder `root` keeps what its next attempt goes on with."""
+    return scratch_root(root) / analysis_id / KEPT
+
+
 def log_folder(root: Path) -> Path:
     """Return where the logs lie in the data folder `root`."""
     return root / "logs"

@@ -138,6 +138,7 @@ def _about(task: Task, built: runners.Runners, loop: inference.Loop) -> dict[str
         **task.about,
         "model": [[path.name, sha256(path)] for path in built.files],
         "scorer": built.scorer,
+        "points": built.points,
         "device": task.network.device,
         "batch_size": [built.batch_size, loop.size],
         "cropping": built.cropping and list(built.cropping),

@@ -16,6 +16,9 @@ from dlc_jupyter.pose.projects import PYTORCH_MODELS, Model, folders_of, read_mo
 #: How DeepLabCut ends the names of the files with the tracks of several animals, by the way they were tracked.
 TRACKERS = {"ellipse": "_el", "box": "_bx", "skeleton": "_sk"}
 
+#: The name of the file with the poses in a compact form (`dlc_jupyter.pose.compact`).
+COMPACT = "poses.dlcp"
+
 LOG = "See the analysis's log."
 
 #: The function of DeepLabCut's runners that reads a snapshot. What it raises is about that file, whatever torch says.
@@ -194,9 +197,10 @@ class Poses:
 
     def as_result(self) -> dict[str, Path | None]:
         """Return the files that there are, as fields of a result."""
-        csv = self.file(f"{self.tracker}.csv")
+        csv, compact = self.file(f"{self.tracker}.csv"), self.folder / COMPACT
         return {
             "csv_file": csv if csv.is_file() else None,
+            "poses_file": compact if compact.is_file() else None,
             "h5_file": self.h5,
             "meta_file": self.file("_meta.pickle"),
             "full_file": self.file("_full.pickle"),

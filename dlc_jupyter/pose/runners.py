@@ -59,6 +59,13 @@ class Runners:
         """Return the names of the ``bodyparts``, the ``unique_bodyparts`` or the ``individuals``."""
         return list(self.loader.model_cfg["metadata"][kind])
 
+    @property
+    def points(self) -> list[tuple[str, str]]:
+        """Individual ("" for a single animal) and body part of all that it finds, in the order of its predictions."""
+        animals = self.names("individuals") if self.several else [""]
+        each = [(animal, part) for animal in animals for part in self.names("bodyparts")]
+        return each + [("single", part) for part in self.names("unique_bodyparts")]
+
 
 def build(network: Network) -> Runners:
     """Load a network as ``deeplabcut.analyze_videos`` does.

@@ -67,6 +67,7 @@ def test_the_result_says_what_was_analysed_and_with_what(run, clip, deeplabcut):
     assert {key: path.name for key, path in files.items()} == {
         "csv_file": f"video{scorer}.csv",
         "h5_file": f"video{scorer}.h5",
+        "poses_file": "poses.dlcp",
         "meta_file": f"video{scorer}_meta.pickle",
         "full_file": f"video{scorer}_full.pickle",
     }

@@ -123,6 +123,9 @@ def live(settings: Settings, files: FileStore, records: Records, database: Datab
     files.page(1, after=video)
     files.path(video)
 
+    for frames in (1, 2):
+        files.note_media(video, {"frames": frames})
+
     first = ask(file_ids=[video], request_key="same", idempotency_key="one")
     assert ask(file_ids=[video], request_key="same", idempotency_key="one") == first
     records.replayed("one", lambda record: True)
@@ -138,6 +141,7 @@ def live(settings: Settings, files: FileStore, records: Records, database: Datab
     assert records.succeeded("same") is not None
     again = ask(file_ids=[video], request_key="same")
     assert records.outputs(again) == [poses]
+    assert records.looking_at(video)
     records.page(1, after=again)
     records.count()
     records.states([first, again])

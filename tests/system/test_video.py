@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -64,6 +65,18 @@ def test_the_poses_of_the_demo_video_are_those_of_deeplabcut_value_for_value(she
     full = fetch(shell, poses["full_file"], "full.pickle")
     theirs = direct.made("whole", "_full.pickle")
     assert_same(pickle.loads(full.read_bytes()), pickle.loads(theirs.read_bytes()))
+
+
+def test_the_poses_in_compact_form_are_the_same(shell, poses, video):
+    shell('curl -H "Authorization: token $TOKEN" "$URL/file/$ID/poses?start=500" -o compact', ID=video)
+    content = (shell.folder / "compact").read_bytes()
+    length = int.from_bytes(content[8:12], "little")
+    header = json.loads(content[12 : 12 + length])
+    assert (header["start"], header["count"], header["frames"], header["state"]) == (500, 100, 600, "succeeded")
+    made = pd.read_hdf(fetch(shell, poses["h5_file"], "poses.h5"))
+    numbers = np.frombuffer(content, "<f4", offset=12 + length).reshape(100, -1)
+    assert np.array_equal(numbers, made.to_numpy()[500:])
+    assert [part for _animal, part in header["points"]] == made.columns.get_level_values("bodyparts")[::3].tolist()
 
 
 def test_what_the_video_holds_is_shown_with_the_file(shell, poses, video):

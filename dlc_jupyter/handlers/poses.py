@@ -1,0 +1,99 @@
+"""The poses of a video for programs that draw them: a range of frames at a time, also while they are being made."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from jupyter_server.auth.decorator import authorized
+from tornado import web
+
+from dlc_jupyter.errors import BadRequest, NotFound
+from dlc_jupyter.handlers.base import DLCHandler
+from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
+from dlc_jupyter.jobs.record import Record, State
+from dlc_jupyter.jobs.scratch import kept_folder
+from dlc_jupyter.pose.compact import MOST_FRAMES, Finished, Growing, Source, answer
+
+RESOURCE = "dlc.file"
+
+_COUNT = {"type": "integer", "minimum": 0}
+
+
+class PosesHandler(DLCHandler):
+    """``file/<file_id>/poses``."""
+
+    auth_resource = RESOURCE
+
+    @operation(
+        answers={
+            200: Answer(
+                "`DLCP`, then three numbers of 32 bits, little-endian and unsigned: the layout's version (1), the "
+                "length of the header in bytes; the header: a JSON object padded with spaces to a multiple of 4 bytes; "
+                "then for each frame from `start` on, `count` of them, for each of the `points` x and y in pixels and "
+                "the likelihood, as 32-bit floats, little-endian, NaN where unknown. The header has `scorer`, `points` "
+                "(individual, empty for a single animal, and body part), `frames` (how many have poses so far), "
+                "`start`, `count`, `analysis_id` and `state`: while that is `running` there are more to come.",
+                {"type": "string", "format": "binary"},
+                content_type="application/octet-stream",
+            )
+        },
+        refuses={
+            400: "The range is none.",
+            404: "There is no such file, or no analysis has made poses of it.",
+            409: "More than one file begins so: `matches` names them.",
+        },
+        takes=[
+            Parameter("start", "The first frame, counted from 0.", {**_COUNT, "default": 0}),
+            Parameter(
+                "stop", f"The frame before which to stop; {MOST_FRAMES} frames at most are sent at a time.", _COUNT
+            ),
+            Parameter("analysis_id", "Whose poses. Left out: those of the newest analysis of the video."),
+        ],
+    )
+    @web.authenticated
+    @authorized
+    async def get(self, file_id: str) -> None:
+        """Fetch the poses of a video for some of its frames, in a compact form."""
+        start, stop = self._whole("start", 0), self._whole("stop", 1 << 62)
+        if stop < start:
+            raise BadRequest("stop must not be less than start.", reason="bad-range")
+        body = await self.call(self._poses, file_id, self.get_query_argument("analysis_id", ""), start, stop)
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "private, no-cache")
+        await web.RequestHandler.finish(self, body)  # Jupyter would say that it is JSON
+
+    def _whole(self, name: str, default: int) -> int:
+        text = self.get_query_argument(name, str(default))
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise BadRequest(f"{name} must be a whole number from 0 on.", reason="bad-range")
+        return int(text)
+
+    def _poses(self, prefix: str, analysis_id: str, start: int, stop: int) -> bytes:
+        file = self.services.files.find(prefix)
+        for record in self.services.records.looking_at(file.file_id):
+            if record.analysis_id.startswith(analysis_id.lower()) and (source := self._source(record)):
+                about: dict[str, Any] = {"analysis_id": record.analysis_id, "state": record.state}
+                return answer(source, start, stop, **about)
+        raise NotFound(
+            "There are no poses of this file. Ask for the analysis video, and wait until it has begun.",
+            reason="no-poses",
+        )
+
+    def _source(self, record: Record) -> Source | None:
+        if record.state == State.RUNNING:
+            with contextlib.suppress(OSError, ValueError, KeyError):  # none yet, or of another version
+                return Growing.open(kept_folder(self.services.settings.root, record.analysis_id) / "poses")
+            return None
+        made = (record.result or {}).get("poses_file")
+        if not isinstance(made, str):
+            return None
+        with contextlib.suppress(NotFound, OSError, ValueError):  # it was deleted
+            return Finished.open(self.services.files.path(made))
+        return None
+
+
+pose_handlers: list[tuple[str, type[DLCHandler]]] = [
+    (r"file/([^/]+)/poses", PosesHandler),
+]

@@ -1,0 +1,204 @@
+"""Poses in a compact form for programs that draw them: a header in JSON, then 32-bit floats, any range at a time.
+
+It needs neither NumPy nor pandas to be read: a server hands on a range of frames straight from the disk, of a finished
+result (`write` has made a file of it) as well as of records that are still being written (`dlc_jupyter.pose.rows`).
+
+The layout, all little-endian, documented in docs/http_api.md for clients:
+
+====== ======================================================================================
+bytes  what
+====== ======================================================================================
+4      ``DLCP``
+4      version of the layout: 1, unsigned
+4      length of the header in bytes, unsigned; a multiple of 4
+…      the header: a JSON object, padded with spaces
+…      for each frame, for each point: x, y (pixels) and likelihood, float32; NaN where unknown
+====== ======================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc_jupyter.errors import full_disk_explained
+
+if TYPE_CHECKING:  # the server reads, and has neither
+    import pandas as pd
+
+MAGIC, VERSION = b"DLCP", 1
+_START = struct.Struct("<4sII")
+_POINT = 12  # bytes
+
+#: Most frames in one answer.
+MOST_FRAMES = 10_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Poses on the disk.
+
+    Attributes
+    ----------
+    scorer : str
+        DeepLabCut's name for the network.
+    points : sequence of (str, str)
+        The individual ("" for a single animal) and the body part of each point.
+    frames : int
+        How many frames have poses so far, from the first one of the video.
+    """
+
+    path: Path
+    scorer: str
+    points: Sequence[Sequence[str]]
+    frames: int
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the numbers of the frames from `start` up to `stop`: 12 bytes for each point of each frame."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Finished(Source):
+    """A file that `write` has made."""
+
+    begin: int = 0
+
+    @classmethod
+    def open(cls, path: Path) -> Finished:
+        """Read the header.
+
+        Raises
+        ------
+        ValueError
+            It is no such file.
+        """
+        with path.open("rb") as file:
+            start = file.read(_START.size)
+            if len(start) < _START.size or start[:4] != MAGIC:
+                raise ValueError("This file holds no compact poses.")
+            _magic, _version, length = _START.unpack(start)
+            header = json.loads(file.read(length))
+        return cls(path, header["scorer"], header["points"], header["frames"], _START.size + length)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """See `Source.read`."""
+        width = len(self.points) * _POINT
+        with self.path.open("rb") as file:
+            return os.pread(file.fileno(), (stop - start) * width, self.begin + start * width)
+
+
+@dataclass(frozen=True)
+class Growing(Source):
+    """The records of an analysis that is running. Before they are made tracks of, animals may change places."""
+
+    first: int = 0
+    step: int = 1
+    itemsize: int = 0
+    fields: Sequence[Sequence[Any]] = ()
+
+    @classmethod
+    def open(cls, folder: Path) -> Growing:
+        """Look at the records in a folder of `dlc_jupyter.pose.rows`.
+
+        Raises
+        ------
+        FileNotFoundError
+            There are none yet.
+        """
+        described = json.loads((folder / "rows.json").read_text())
+        about, fields, at = described["about"], [], 0
+        for name, kind, shape in described["layout"]:
+            count = 1
+            for length in shape:
+                count *= length
+            fields.append((name, kind, shape, at))
+            at += count * int(kind[2:])
+        lines = (folder / "rows.log").read_bytes().split(b"\n")[:-1]
+        rows = json.loads(lines[-1])["rows"] if lines else 0
+        first, step = about["span"]
+        return cls(
+            folder / "rows.bin",
+            about["scorer"],
+            about["points"],
+            first + (rows - 1) * step + 1 if rows else 0,
+            first,
+            step,
+            at,
+            [each for each in fields if each[0] in ("bodyparts", "unique_bodyparts")],
+        )
+
+    def read(self, start: int, stop: int) -> bytes:
+        """See `Source.read`. A frame that is not looked at is NaN."""
+        missing = array("f", [float("nan")] * 3 * len(self.points)).tobytes()
+        parts = []
+        with self.path.open("rb") as file:
+            for frame in range(start, stop):
+                row, rest = divmod(frame - self.first, self.step)
+                if rest or row < 0:
+                    parts.append(missing)
+                else:
+                    parts.append(self._points(os.pread(file.fileno(), self.itemsize, row * self.itemsize)))
+        return b"".join(parts)
+
+    def _points(self, record: bytes) -> bytes:
+        made = array("f")
+        for _name, kind, (animals, parts, values), at in self.fields:
+            numbers = array("f" if kind == "<f4" else "d")
+            numbers.frombytes(record[at : at + animals * parts * values * numbers.itemsize])
+            for point in range(0, len(numbers), values):
+                made.extend(array("f", numbers[point : point + 3]))
+        return made.tobytes()
+
+
+def answer(source: Source, start: int, stop: int, **more: Any) -> bytes:
+    """Return the frames from `start` up to `stop`, as far as there are poses, in the compact form.
+
+    Parameters
+    ----------
+    **more
+        For the header, as JSON values.
+    """
+    stop = max(start, min(stop, source.frames, start + MOST_FRAMES))
+    return _head(source, start=start, count=stop - start, **more) + source.read(start, stop)
+
+
+def _head(source: Source, **more: Any) -> bytes:
+    header = {"scorer": source.scorer, "points": list(source.points), "frames": source.frames, **more}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 4)
+    return _START.pack(MAGIC, VERSION, len(text)) + text
+
+
+def write(h5: Path, target: Path, frames: int) -> None:
+    """Write the poses of one of DeepLabCut's ``.h5`` files.
+
+    Parameters
+    ----------
+    frames : int
+        How many frames of the video the poses go through; where the table has no row for one, it is NaN.
+
+    Raises
+    ------
+    AnalysisFailed
+        The disk is full (kind ``NoSpace``).
+    """
+    import numpy as np
+    import pandas as pd
+
+    table: pd.DataFrame = pd.read_hdf(h5)
+    if len(table) != frames:
+        table = table.reindex(range(frames))
+    columns = table.columns.droplevel("coords")[::3]
+    several = "individuals" in columns.names
+    names = [[each[1], each[2]] if several else ["", each[1]] for each in columns]
+    source = Source(target, str(columns[0][0]), names, frames)
+    with full_disk_explained("The poses could not be written."), target.open("wb") as file:
+        file.write(_head(source))
+        file.write(np.ascontiguousarray(table.to_numpy(np.float32)).tobytes())

@@ -1,0 +1,128 @@
+"""``GET /file/<id>/poses``: of a result, and of an analysis that is running."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlc_jupyter.handlers.base import Services
+from dlc_jupyter.jobs.records import Request
+from dlc_jupyter.jobs.scratch import kept_folder
+
+HEADER = {"scorer": "DLC_net", "points": [["", "snout"], ["", "tail"]], "frames": 5}
+VALUES = [float(number) for number in range(5 * 2 * 3)]
+
+
+def compact(header: dict[str, Any], values: list[float]) -> bytes:
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 4)
+    return struct.pack("<4sII", b"DLCP", 1, len(text)) + text + array("f", values).tobytes()
+
+
+def parse(content: bytes) -> tuple[dict[str, Any], list[float]]:
+    length = struct.unpack_from("<4sII", content)[2]
+    numbers = array("f")
+    numbers.frombytes(content[12 + length :])
+    return json.loads(content[12 : 12 + length]), list(numbers)
+
+
+@pytest.fixture
+def put(services: Services, tmp_path: Path) -> Any:
+    def put(content: bytes, filename: str) -> str:
+        incoming = services.files.receive()
+        incoming.append(content)
+        return incoming.finish(filename).file_id
+
+    return put
+
+
+@pytest.fixture
+def video(put: Any) -> str:
+    return str(put(b"a video", "mouse.mp4"))
+
+
+@pytest.fixture
+def running(services: Services, video: str) -> str:
+    services.records.create(Request("video", {}, (video,)), time.time())
+    record = services.records.claim("me", time.time(), 60)
+    assert record is not None
+    return record.analysis_id
+
+
+@pytest.fixture
+def succeeded(services: Services, running: str, put: Any) -> str:
+    made = put(compact(HEADER, VALUES), "poses.dlcp")
+    assert services.records.succeed(running, "me", time.time(), {"poses_file": made}, [made])
+    return running
+
+
+async def test_the_poses_of_a_result(api: Any, video: str, succeeded: str) -> None:
+    answer = await api("file", video, "poses")
+    assert answer.code == 200
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    header, numbers = parse(answer.body)
+    assert header == {**HEADER, "start": 0, "count": 5, "analysis_id": succeeded, "state": "succeeded"}
+    assert numbers == VALUES
+
+
+async def test_a_range_of_them_by_the_first_characters_of_the_id(api: Any, video: str, succeeded: str) -> None:
+    answer = await api("file", video[:8], "poses", params={"start": "2", "stop": "4", "analysis_id": succeeded[:6]})
+    header, numbers = parse(answer.body)
+    assert (header["start"], header["count"]) == (2, 2)
+    assert numbers == VALUES[12:24]
+
+
+async def test_the_poses_of_an_analysis_that_is_running(api: Any, services: Services, video: str, running: str) -> None:
+    assert (await api("file", video, "poses")).code == 404
+    folder = kept_folder(services.settings.root, running) / "poses"
+    folder.mkdir(parents=True)
+    about = {"scorer": "DLC_net", "points": HEADER["points"], "span": [0, 1]}
+    layout = [["bodyparts", "<f4", [1, 2, 3]], ["wide", "|u1", []]]
+    (folder / "rows.json").write_text(json.dumps({"about": about, "layout": layout}))
+    records = [array("f", VALUES[first : first + 6]).tobytes() + b"\0" for first in range(0, 24, 6)]
+    (folder / "rows.bin").write_bytes(b"".join(records))
+    (folder / "rows.log").write_bytes(b"")
+    assert parse((await api("file", video, "poses")).body)[0]["count"] == 0
+    (folder / "rows.log").write_bytes(b'{"rows": 2, "crc": 1}\n{"rows": 4, "crc": 1}\n{"ro')
+    header, numbers = parse((await api("file", video, "poses", params={"start": "1"})).body)
+    assert header == {
+        **HEADER, "frames": 4, "start": 1, "count": 3, "analysis_id": running, "state": "running",
+    }  # fmt: skip
+    assert numbers == VALUES[6:24]
+
+
+async def test_those_of_the_newest_analysis_that_has_any(
+    api: Any, services: Services, video: str, succeeded: str
+) -> None:
+    services.records.create(Request("video", {"fresh": True}, (video,)), time.time())
+    assert services.records.claim("me", time.time(), 60)  # it has none yet
+    header, _ = parse((await api("file", video, "poses")).body)
+    assert header["analysis_id"] == succeeded
+
+
+@pytest.mark.parametrize("wrong", [{"start": "-1"}, {"stop": "x"}, {"start": "5", "stop": "4"}, {"start": "9" * 30}])
+async def test_what_is_no_range_is_refused(api: Any, video: str, succeeded: str, wrong: dict[str, str]) -> None:
+    answer = await api("file", video, "poses", params=wrong)
+    assert answer.code == 400
+    assert json.loads(answer.body)["reason"] == "bad-range"
+
+
+async def test_a_file_without_poses(api: Any, video: str, succeeded: str) -> None:
+    assert (await api("file", "0" * 40, "poses")).code == 404
+    answer = await api("file", video, "poses", params={"analysis_id": "ffffff"})
+    assert answer.code == 404
+    assert json.loads(answer.body)["reason"] == "no-poses"
+
+
+async def test_a_result_whose_file_was_deleted_has_none(
+    api: Any, services: Services, video: str, succeeded: str
+) -> None:
+    made = services.records.outputs(succeeded)[0]
+    services.files.path(made).unlink()
+    assert (await api("file", video, "poses")).code == 404
