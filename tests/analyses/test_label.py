@@ -396,7 +396,8 @@ def test_without_an_ffmpeg_of_the_system_the_one_that_comes_with_deeplabcut_is_u
     assert run("label", clip).result["frames"] == FRAMES
 
 
-def test_without_any_ffmpeg_the_message_says_how_to_get_one(fails, clip, monkeypatch, tmp_path):
+@pytest.mark.parametrize("fastmode", [True, False])
+def test_without_any_ffmpeg_the_message_says_how_to_get_one(fails, clip, monkeypatch, tmp_path, fastmode):
     import imageio_ffmpeg
 
     def none():
@@ -404,6 +405,6 @@ def test_without_any_ffmpeg_the_message_says_how_to_get_one(fails, clip, monkeyp
 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none)
-    failed = fails("label", clip)
+    failed = fails("label", clip, fastmode=fastmode)
     assert failed.kind == "NoFFmpeg"
     assert "apt-get install ffmpeg" in failed.hint
