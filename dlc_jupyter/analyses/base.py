@@ -256,10 +256,11 @@ def registry() -> dict[str, type[Analysis]]:
     """
     from dlc_jupyter.analyses.filter import Filter
     from dlc_jupyter.analyses.label import Label
+    from dlc_jupyter.analyses.plot import Plot
     from dlc_jupyter.analyses.sleep import Sleep
     from dlc_jupyter.analyses.video import Video
 
-    built_in = (Sleep, Video, Label, Filter)
+    built_in = (Sleep, Video, Label, Filter, Plot)
     found: dict[str, type[Analysis]] = {each.name: each for each in built_in}
     for entry in entry_points(group=ENTRY_POINTS):
         try:

@@ -1,0 +1,136 @@
+"""Pictures of the poses of a video: where body parts went, how surely they were seen, how fast they moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from dlc_jupyter.analyses.base import Analysis, Job
+from dlc_jupyter.analyses.video import (
+    DESCRIPTION,
+    PoseParameters,
+    describe,
+    given_or_new_poses,
+    open_video,
+    video_request,
+)
+
+if TYPE_CHECKING:  # the server imports this module, and has neither pandas nor matplotlib
+    from dlc_jupyter.pose.plots import Movement
+
+
+class Plot(Analysis):
+    """Pictures of the poses: trajectories, positions, likelihoods and speeds over time, as SVG or PNG."""
+
+    name = "plot"
+    model_kind = "2d"
+    uses_device = True
+    results: ClassVar = {
+        "trajectory_file": "Where each body part went, in the video's picture.",
+        "position_file": "x and y of each body part over time, in pixels; y points down.",
+        "likelihood_file": "The likelihood of each body part over time.",
+        "histogram_file": "How often each likelihood occurs.",
+        "speed_file": "How far each body part moved from each frame to the next, in pixels per second by the times at "
+        "which the video shows its frames.",
+        "frames": "How many frames of the video the pictures go through.",
+        "pcutoff": "Positions with a likelihood below this are not drawn.",
+        "poses_from": "The analysis whose poses were drawn; null where they were made for this one: h5_file, csv_file, "
+        "meta_file and full_file are then in the result as in that of video.",
+        "provenance": "As in the result of video; the parameters are those of the pictures too.",
+        **DESCRIPTION,
+    }
+
+    class Parameters(PoseParameters):
+        pcutoff: Annotated[
+            float | None,
+            Field(
+                ge=0,
+                le=1,
+                description="Positions with a likelihood below this are not drawn, and not used for speeds. "
+                "Left out: as in the project's config.yaml.",
+            ),
+        ] = None
+        displayedbodyparts: Annotated[
+            list[str] | None, Field(description="The body parts that are drawn. Left out: all of them.")
+        ] = None
+        color_by: Annotated[
+            Literal["bodypart", "individual"],
+            Field(description="Whether each body part or each individual has a colour of its own."),
+        ] = "bodypart"
+        format: Annotated[Literal["svg", "png"], Field(description="Of the pictures.")] = "svg"
+        filtered: Annotated[
+            bool, Field(description="Whether the poses are smoothed first (deeplabcut.filterpredictions, median of 5).")
+        ] = False
+
+    @classmethod
+    def poses_of(cls, parameters: Plot.Parameters) -> tuple[str, dict[str, Any]]:
+        """Return ``video`` with the parameters that decide the poses."""
+        return video_request(parameters)
+
+    def run(self, job: Job[Plot.Parameters]) -> dict[str, Any]:
+        """Find or make the poses, smooth them where that is wanted, and draw the pictures."""
+        from dlc_jupyter.pose import filters, movement, plots
+        from dlc_jupyter.pose.projects import read_yaml
+        from dlc_jupyter.pose.render import Style
+
+        wanted = job.parameters
+        video, media, network, model = open_video(job)
+        Style(displayedbodyparts=wanted.displayedbodyparts).check(model)
+        # The pictures count as a tenth of the video's frames.
+        total = media.frames + (drawing := max(media.frames // 10, 1))
+        poses, origin = given_or_new_poses(job, video, media, network, lambda done: job.progress(done, total, "frames"))
+        made = {} if origin["poses_from"] else poses.as_result()
+        h5, notes = poses.h5, [*poses.notes, *poses.fallbacks]
+        if wanted.filtered:
+            smoothed = filters.filter_poses(network, poses, video, filters.Filter())
+            h5 = smoothed.h5
+            notes += smoothed.notes
+        times, note = movement.times_of(media, poses.rows)
+        width, height = movement.analysed_size(poses.file("_meta.pickle"), media)
+        pcutoff = wanted.pcutoff
+        if pcutoff is None:
+            pcutoff = float(read_yaml(network.config).get("pcutoff", 0.6))
+        drawn = plots.Movement(
+            keypoints=movement.read_keypoints(h5, poses.rows, wanted.displayedbodyparts),
+            times=times,
+            width=width,
+            height=height,
+            pcutoff=pcutoff,
+            by_individual=wanted.color_by == "individual" and bool(model.individuals),
+            title=_printable(job.inputs[0].filename),
+            smoothed=wanted.filtered,
+        )
+        files = plots.draw_all(
+            drawn,
+            job.scratch,
+            wanted.format,
+            progress=lambda done: job.progress(media.frames + done * drawing / len(plots.PICTURES), total, "frames"),
+        )
+        for each in (*notes, note, *_unseen(drawn)):
+            if each:
+                job.note(each)
+        return {
+            **{f"{name}_file": file for name, file in files.items()},
+            **made,
+            "frames": poses.rows,
+            "pcutoff": pcutoff,
+            **describe(job, media, model, poses.scorer),
+            **origin,
+        }
+
+
+def _printable(filename: str) -> str:
+    """Return a file's name as a picture can show it."""
+    kept = "".join(each for each in filename if each.isprintable())
+    return kept if len(kept) <= 60 else f"{kept[:40]}…{kept[-19:]}"
+
+
+def _unseen(drawn: Movement) -> Iterator[str]:
+    """Yield a note about keypoints of which nothing is drawn."""
+    names = [each.name for each, sure in zip(drawn.keypoints, drawn.sure, strict=True) if not (sure.x == sure.x).any()]
+    if len(names) == len(drawn.keypoints):
+        yield f"No body part ever has a likelihood of {drawn.pcutoff:g} or more: no position is drawn."
+    elif names:
+        yield f"Never with a likelihood of {drawn.pcutoff:g} or more, so without positions: {', '.join(names)}."

@@ -1,0 +1,166 @@
+"""Poses as movement: the position, likelihood and speed of each keypoint at the times of the video's frames."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dlc_jupyter.pose.media import Media
+
+#: An array of numbers, one for each frame unless it is said otherwise.
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Keypoint:
+    """One body part of one individual through a video.
+
+    Attributes
+    ----------
+    bodypart : str
+        Its name.
+    individual : str
+        Whose it is; "" for a single animal.
+    x, y : array of float, one for each frame
+        In pixels of the picture that was analysed; NaN where there is no position.
+    likelihood : array of float, one for each frame
+        From 0 to 1; NaN where there is no position.
+    """
+
+    bodypart: str
+    individual: str
+    x: Numbers
+    y: Numbers
+    likelihood: Numbers
+
+    @property
+    def name(self) -> str:
+        """How people call it: ``snout``, or ``left snout`` where there are several animals."""
+        return f"{self.individual} {self.bodypart}".strip()
+
+    def above(self, pcutoff: float) -> Keypoint:
+        """Return it without the positions whose likelihood is below `pcutoff`."""
+        unsure = ~(self.likelihood >= pcutoff)
+        x, y = (np.where(unsure, np.nan, each) for each in (self.x, self.y))
+        return Keypoint(self.bodypart, self.individual, x, y, self.likelihood)
+
+    def speed(self, times: Numbers) -> Numbers:
+        """Return how fast it moves, from one frame to the next.
+
+        Parameters
+        ----------
+        times : array of float, one for each frame
+            When it is shown, in seconds.
+
+        Returns
+        -------
+        array of float, one less than frames
+            In pixels per second; NaN where a position is missing, or both frames are shown at the same time.
+        """
+        took = np.diff(times)
+        way = np.hypot(np.diff(self.x), np.diff(self.y))
+        speed: Numbers = np.full(len(way), np.nan)
+        np.divide(way, took, out=speed, where=took > 0)
+        return speed
+
+
+def read_keypoints(path: Path, rows: int, bodyparts: Collection[str] | None = None) -> list[Keypoint]:
+    """Read the poses from DeepLabCut's HDF5 file.
+
+    Parameters
+    ----------
+    rows : int
+        How many frames there are. Tracks of several animals end with the last animal: the rest is NaN.
+    bodyparts : collection of str, optional
+        The body parts that are wanted; all if left out.
+    """
+    table = pd.read_hdf(path)
+    if len(table) != rows:
+        table = table.reindex(range(rows))
+    several = "individuals" in table.columns.names
+    found = []
+    for column in table.columns[table.columns.get_level_values("coords") == "x"]:
+        individual, bodypart = (column[1] if several else "", column[-2])
+        if bodyparts is None or bodypart in bodyparts:
+            values = (table[(*column[:-1], each)].to_numpy(float) for each in ("x", "y", "likelihood"))
+            found.append(Keypoint(bodypart, individual, *values))
+    return found
+
+
+def analysed_size(meta: Path, media: Media) -> tuple[int, int]:
+    """Return width and height of the part of the picture that was analysed, in pixels.
+
+    Parameters
+    ----------
+    meta : Path
+        DeepLabCut's _meta.pickle, made by the engine itself.
+    """
+    x1, x2, y1, y2 = (int(each) for each in pickle.loads(meta.read_bytes())["data"]["cropping_parameters"])
+    inside = 0 <= x1 < x2 <= media.width and 0 <= y1 < y2 <= media.height
+    return (x2 - x1, y2 - y1) if inside else (media.width, media.height)
+
+
+def times_of(media: Media, rows: int) -> tuple[Numbers, str]:
+    """Return when each row's frame is shown, in seconds after the first frame of the video.
+
+    Returns
+    -------
+    times : array of float, one for each row
+        By the container.
+    note : str
+        What the user should know of them; "" where there is nothing.
+    """
+    times = np.asarray(media.times, float)
+    if rows == len(times):
+        return times, ""
+    if rows < len(times) and not media.placeholders:  # the first ones could not be decoded: see `Media.account`
+        return times[len(times) - rows :], ""
+    note = f"The container has {len(times)} times for {rows} frames: the times are those of a constant rate."
+    return np.arange(rows) / float(media.fps), note
+
+
+def envelope(times: Numbers, values: Numbers, points: int) -> tuple[Numbers, Numbers]:
+    """Return fewer points of a curve that looks the same: the least and the greatest of each of equal stretches.
+
+    Parameters
+    ----------
+    times, values : array of float
+        The curve; NaN where it is broken.
+    points : int
+        At most about so many points come back.
+    """
+    if len(values) <= points:
+        return times, values
+    length = -(-2 * len(values) // points)
+    count = len(values) // length
+    body = values[: count * length].reshape(count, length)
+    empty = np.isnan(body).all(axis=1)
+    least = np.where(np.isnan(body), np.inf, body).argmin(axis=1)
+    greatest = np.where(np.isnan(body), -np.inf, body).argmax(axis=1)
+    least[empty] = greatest[empty] = 0
+    chosen = np.sort(np.stack([least, greatest], axis=1), axis=1) + np.arange(count)[:, None] * length
+    chosen = np.concatenate([chosen.ravel(), np.arange(count * length, len(values))])
+    return times[chosen], values[chosen]
+
+
+def without_rests(x: Numbers, y: Numbers, cell: float) -> tuple[Numbers, Numbers]:
+    """Return a path without the points that lie in the same square of `cell` pixels as the point before them."""
+    column, row = np.floor(x / cell), np.floor(y / cell)
+    moved = np.ones(len(x), bool)
+    missing = np.isnan(column) | np.isnan(row)
+    moved[1:] = (column[1:] != column[:-1]) | (row[1:] != row[:-1])
+    moved[1:] &= ~(missing[1:] & missing[:-1])
+    return x[moved], y[moved]
+
+
+def lonely(x: Numbers) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which points of a broken line have no neighbour: a line does not show them."""
+    there = np.concatenate([[False], ~np.isnan(x), [False]])
+    alone: np.ndarray[Any, np.dtype[np.bool_]] = there[1:-1] & ~there[:-2] & ~there[2:]
+    return alone
