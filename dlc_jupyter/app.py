@@ -101,6 +101,10 @@ class APIServer(ServerApp):
     def _default_ip(self) -> str:
         return "127.0.0.1"
 
+    @default("port_retries")
+    def _default_port_retries(self) -> int:
+        return 0  # clients know one port: another server behind it would be worse than none
+
     @default("allow_unauthenticated_access")
     def _allow_unauthenticated_access_default(self) -> bool:
         return False

@@ -109,6 +109,10 @@ class AnalysisFailed(Exception):
         self.hint = hint
         self.kind = kind
 
+    def __str__(self) -> str:
+        """Say what went wrong, and what to do about it."""
+        return f"{self.message} {self.hint}".rstrip()
+
     def as_json(self) -> dict[str, str]:
         """Return the record's ``error``."""
         return {"type": self.kind, "message": self.message, "hint": self.hint}

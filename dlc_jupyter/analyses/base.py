@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -138,6 +139,8 @@ class Job(Generic[P]):
         Processor threads this analysis may use.
     poses : Poses or None
         Poses made earlier, where the analysis asked for them (`Analysis.poses_of`).
+    superanimal_dir : Path or None
+        The folder with the weights of DeepLabCut's SuperAnimal models, where the server has one.
     """
 
     parameters: P
@@ -147,6 +150,7 @@ class Job(Generic[P]):
     device: str = "cpu"
     threads: int = 1
     poses: Poses | None = None
+    superanimal_dir: Path | None = None
     report: Report = field(default=lambda _kind, _values: None)
     _reported: float = 0.0
 
@@ -236,15 +240,19 @@ class Analysis:
             raise BadRequest(
                 f"The parameters of {cls.name} are not right: see errors. GET /schema describes them.",
                 reason="bad-parameters",
-                errors=[_explain(found) for found in error.errors()],
+                errors=[_explain(found, cls.Parameters.model_fields) for found in error.errors()],
             ) from None
 
 
-def _explain(found: Any) -> dict[str, str]:
+def _explain(found: Any, known: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is wrong with one parameter, and what would be right."""
     field_name = ".".join(str(part) for part in found["loc"])
     message = found["msg"].removeprefix("Value error, ")
     if found["type"] == "extra_forbidden":
-        message = "There is no such parameter."
+        near = get_close_matches(field_name, known, 1)
+        message = "There is no such parameter." + (f" Did you mean {near[0]}?" if near else "")
+    elif found["type"] == "string_pattern_mismatch" and field_name in known:
+        message = f"{str(found['input'])[:80]!r} is not possible. {known[field_name].description}"
     return {"field": field_name, "message": message}
 
 
@@ -258,9 +266,10 @@ def registry() -> dict[str, type[Analysis]]:
     from dlc_jupyter.analyses.label import Label
     from dlc_jupyter.analyses.plot import Plot
     from dlc_jupyter.analyses.sleep import Sleep
+    from dlc_jupyter.analyses.superanimal import SuperAnimal
     from dlc_jupyter.analyses.video import Video
 
-    built_in = (Sleep, Video, Label, Filter, Plot)
+    built_in = (Sleep, Video, Label, Filter, Plot, SuperAnimal)
     found: dict[str, type[Analysis]] = {each.name: each for each in built_in}
     for entry in entry_points(group=ENTRY_POINTS):
         try:

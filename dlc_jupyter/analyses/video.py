@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from dlc_jupyter._version import __version__
 from dlc_jupyter.analyses.base import Analysis, Job
@@ -149,11 +149,13 @@ class Video(Analysis):
             bool, Field(description="Whether the poses are written as a CSV file besides DeepLabCut's HDF5 file.")
         ] = True
 
-        @model_validator(mode="after")
-        def _some_frame(self) -> Self:
-            if self.stop is not None and self.stop <= self.start:
-                raise ValueError(f"stop must be greater than start, not {self.stop} with start={self.start}.")
-            return self
+        @field_validator("stop")
+        @classmethod
+        def _some_frame(cls, stop: int | None, known: ValidationInfo) -> int | None:
+            start = known.data.get("start", 0)
+            if stop is not None and stop <= start:
+                raise ValueError(f"stop must be greater than start, which is {start}.")
+            return stop
 
     def run(self, job: Job[Video.Parameters]) -> dict[str, Any]:
         """Analyse the video, and describe the result."""

@@ -172,8 +172,12 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
             raise Unavailable(self.settings[PROBLEM])
 
     def _refuse_stranger(self) -> NoReturn:
+        given = "Authorization" in self.request.headers or "token" in self.request.arguments
+        where = "in the header 'Authorization: token …', or as ?token=…."
         refusal = Refusal(
-            "Give the server's token: in the header 'Authorization: token …', or as ?token=….",
+            f"This is not the server's token. Give the right one: {where}"
+            if given
+            else f"Give the server's token: {where}",
             reason="authentication-required",
         )
         refusal.status = 403

@@ -100,4 +100,6 @@ def test_kill_9_in_the_middle_of_a_video_costs_no_frame(studio, undisturbed, cli
     assert [event for event, _ in studio.events(analysis_id)] == TWICE
     result = server.client.result(analysis_id)
     assert result["csv_file"] == undisturbed["csv_file"], "not the same bytes"
+    assert result["h5_file"] == undisturbed["h5_file"]
     assert result["frames"] == undisturbed["frames"]
+    assert result["begun_at"] == 16, "the poses that there were are not made again, but for one chunk"

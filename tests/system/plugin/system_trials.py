@@ -73,7 +73,7 @@ class Alone(Analysis):
 
 
 class AloneVideo(Video):
-    """`video` itself, alone; it holds when ``hold_at`` frames have been read."""
+    """`video` itself, alone; it holds when ``hold_at`` frames have poses, and tells from which one it has begun."""
 
     name = "alone-video"
     reusable = False
@@ -82,14 +82,18 @@ class AloneVideo(Video):
         hold_at: int = 0
 
     def run(self, job):
-        tell = job.progress
+        from dlc_jupyter.pose import analyze
+
+        analyze.CHUNK_SECONDS = 0.0  # every batch goes to the disk
+        tell, told = job.progress, []
 
         def progress(done, total, unit):
             tell(done, total, unit)
-            if done == job.parameters.hold_at:
+            told.append(done)
+            if job.parameters.hold_at and done >= job.parameters.hold_at:
                 hold(job)
 
         job.progress = progress
         with alone(job):
             result = super().run(job)
-        return {**result, "python": sys.prefix}
+        return {**result, "python": sys.prefix, "begun_at": told[0]}
