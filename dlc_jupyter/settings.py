@@ -42,6 +42,12 @@ class Settings(Configurable):
     models_dir = Unicode(
         "", help="Every DeepLabCut project found below this folder is a model, named by the project's folder."
     ).tag(config=True)
+    superanimal_dir = Unicode(
+        "",
+        help="Folder with the weights of DeepLabCut's SuperAnimal models, such as "
+        "superanimal_topviewmouse_hrnet_w32.pt. They are not downloaded: what the analysis superanimal misses there, "
+        "it names, with where it comes from.",
+    ).tag(config=True)
     max_upload_bytes = Integer(100 * GIB, min=1, help="Largest file that may be uploaded, in bytes.").tag(config=True)
     min_free_bytes = Integer(
         2 * GIB, min=0, help="Uploads are refused when they would leave less than this free on the disk, in bytes."

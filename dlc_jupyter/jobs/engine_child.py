@@ -111,11 +111,12 @@ def _run(order: protocol.Order, teller: Teller) -> bool:
 
 def _places(order: protocol.Order) -> list[str | Path]:
     """Return the folders of the server that an error may name."""
+    places: list[str | Path] = [order.scratch, order.log, *filter(None, [order.superanimal_dir])]
     if not order.model:
-        return [order.scratch, order.log]
+        return places
     from dlc_jupyter.pose.projects import folders_of
 
-    return [order.scratch, order.log, *folders_of(Path(order.model))]
+    return [*places, *folders_of(Path(order.model))]
 
 
 def _job(order: protocol.Order, parameters: Any, teller: Teller) -> Job[Any]:
@@ -132,6 +133,7 @@ def _job(order: protocol.Order, parameters: Any, teller: Teller) -> Job[Any]:
         device="cpu" if order.device == "cpu" else "cuda:0",
         threads=order.threads,
         poses=poses or None,
+        superanimal_dir=Path(order.superanimal_dir) if order.superanimal_dir else None,
         report=teller.report,
     )
 

@@ -45,6 +45,8 @@ class Order:
         The ticket of that lock; the process that runs the analysis holds it too.
     poses : dict or None
         ``analysis_id, files, result`` of earlier poses.
+    superanimal_dir : str or None
+        The folder with the weights of DeepLabCut's SuperAnimal models.
     log : str
         File to which everything printed is appended.
     """
@@ -60,6 +62,7 @@ class Order:
     lock: str | None = None
     threads: int = 1
     poses: dict[str, Any] | None = None
+    superanimal_dir: str | None = None
 
 
 def run_line(order: Order) -> bytes:

@@ -18,6 +18,7 @@ from dlc_jupyter.jobs.record import Record
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.jobs.requests import Requests
 from dlc_jupyter.pose.models import Models
+from dlc_jupyter.pose.projects import expanded
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.files import FileStore
 
@@ -65,6 +66,7 @@ class Scratch:
         self._records = records
         self._models = models
         self._requests = requests
+        self._superanimal_dir = str(expanded(settings.superanimal_dir)) if settings.superanimal_dir else None
         for folder in (self._folder, log_folder(settings.root)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -94,6 +96,7 @@ class Scratch:
             inputs=self._stage_inputs(record, scratch),
             model=self._stage_model(record, scratch),
             poses=self._stage_poses(record, scratch),
+            superanimal_dir=self._superanimal_dir,
         )
 
     def _stage_inputs(self, record: Record, scratch: Path) -> list[dict[str, str]]:

@@ -1,6 +1,6 @@
 """Frames to poses by ``deeplabcut.analyze_videos`` itself, watched, and held to account for every frame.
 
-DeepLabCut tells nobody how far it has come, so the progress bar that it draws is replaced (`_watched`): what is put in
+DeepLabCut tells nobody how far it has come, so the progress bar that it draws is replaced (`watched`): what is put in
 its place sees every frame that is read, and when that frame is shown by the word of the decoder.
 """
 
@@ -54,7 +54,7 @@ def analyze(
         "cropping": network.cropping,
     }
     folder.mkdir(parents=True)
-    with _watched(progress, media.frames) as seen, explained(network, lambda: len(seen.shown)):
+    with watched(progress, media.frames) as seen, explained(network, lambda: len(seen.shown)):
         scorer = deeplabcut.analyze_videos(
             str(network.config),
             [str(video)],
@@ -91,7 +91,7 @@ def _check_rows(poses: Poses) -> None:
 
 
 @dataclass
-class _Seen:
+class Seen:
     """When the frames read in the present pass over the video are shown, in seconds; how many were read before."""
 
     shown: array[float] = field(default_factory=lambda: array("d"))
@@ -101,7 +101,7 @@ class _Seen:
 class _Watch:
     """In the place of tqdm's progress bar: passes a video's frames on, and notes each."""
 
-    def __init__(self, seen: _Seen, progress: Callable[[int], None], video: Any, frames: int) -> None:
+    def __init__(self, seen: Seen, progress: Callable[[int], None], video: Any, frames: int) -> None:
         self._seen, self._progress, self._video = seen, progress, video
         if video._n_frames < 0:  # OpenCV's count where the file does not say how long it is: DeepLabCut fails over it
             video._n_frames = frames
@@ -118,7 +118,7 @@ class _Watch:
 
 
 @contextmanager
-def _watched(progress: Callable[[int], None], frames: int) -> Iterator[_Seen]:
+def watched(progress: Callable[[int], None], frames: int) -> Iterator[Seen]:
     """Put `_Watch` in the place of the name ``tqdm`` in the module that reads the video, while the context lasts.
 
     ``video_inference`` in that module, and nothing else, wraps the video in ``tqdm(video)``, once for each pass
@@ -126,7 +126,7 @@ def _watched(progress: Callable[[int], None], frames: int) -> Iterator[_Seen]:
     """
     from deeplabcut.pose_estimation_pytorch.apis import videos
 
-    seen, original = _Seen(), videos.tqdm
+    seen, original = Seen(), videos.tqdm
     videos.tqdm = lambda video, *_args, **_kwargs: _Watch(seen, progress, video, frames)
     try:
         yield seen

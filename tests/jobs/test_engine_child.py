@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dlc_jupyter.errors import AnalysisFailed, NotFound
 from dlc_jupyter.jobs.attempt import killed
-from dlc_jupyter.jobs.engine_child import explain, with_relative_files
+from dlc_jupyter.jobs.engine_child import Teller, _job, _places, explain, with_relative_files
 from dlc_jupyter.jobs.protocol import Order, line, parse, run_line
 
 
@@ -24,6 +26,14 @@ def test_an_error_names_no_folder_of_the_server(error):
     told = explain(error("no /srv/Jane Doe/dlc data/scratch/0a/labeled.mp4"), "/srv/Jane Doe/dlc data/scratch/0a")
     assert "no labeled.mp4" in told["message"]
     assert "Jane" not in told["message"]
+
+
+def test_the_folder_of_the_zoo_reaches_the_analysis_and_no_error():
+    order = Order("id", "sleep", {"time": 1}, "/s", "/l", superanimal_dir="/srv/Jane Doe/the zoo")
+    assert _job(order, None, Teller(0)).superanimal_dir == Path("/srv/Jane Doe/the zoo")
+    told = explain(OSError("cannot read /srv/Jane Doe/the zoo/a.pt"), *_places(order))
+    assert told["message"] == "cannot read a.pt"
+    assert _job(Order("id", "sleep", {}, "/s", "/l"), None, Teller(0)).superanimal_dir is None
 
 
 def test_a_long_error_is_cut():
