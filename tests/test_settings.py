@@ -153,6 +153,7 @@ OTHERS: dict[str, Any] = {
     "data_dir": "/data/dlc",
     "models": {"mouse": "/mouse/config.yaml", "Maus ü": "/m"},
     "models_dir": "/models",
+    "superanimal_dir": "/data/zoo",
     "max_upload_bytes": 1,
     "min_free_bytes": 0,
     "store_quota_bytes": 5,

@@ -59,7 +59,13 @@ class Plot(Analysis):
             Literal["bodypart", "individual"],
             Field(description="Whether each body part or each individual has a colour of its own."),
         ] = "bodypart"
-        format: Annotated[Literal["svg", "png"], Field(description="Of the pictures.")] = "svg"
+        format: Annotated[
+            Literal["svg", "png"],
+            Field(
+                description="Of the pictures. An SVG of any video is below 2 MB: of a long one, lines over time keep "
+                "the least and the greatest value of each stretch, and trajectories are pixels within it."
+            ),
+        ] = "svg"
         filtered: Annotated[
             bool, Field(description="Whether the poses are smoothed first (deeplabcut.filterpredictions, median of 5).")
         ] = False

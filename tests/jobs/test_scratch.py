@@ -118,6 +118,16 @@ def test_poses_made_earlier_are_staged_for_a_labelled_video(scratch, ask, upload
     assert scratch.prepare(ask("label", [video], model="mouse")).poses is None
 
 
+@pytest.mark.parametrize(("option", "told"), [("", None), ("/srv/the zoo", "/srv/the zoo"), ("~/zoo", "/home/me/zoo")])
+def test_the_folder_of_the_zoo_is_told_to_the_engine(
+    settings, files, records, requests, ask, monkeypatch, option, told
+):
+    monkeypatch.setenv("HOME", "/home/me")
+    settings.superanimal_dir = option
+    scratch = Scratch(settings, files, records, Models({}, ""), requests)
+    assert scratch.prepare(ask("sleep", time=0)).superanimal_dir == told
+
+
 def test_what_an_earlier_attempt_left_is_gone(scratch, ask):
     record = ask("sleep", time=0)
     first = scratch.prepare(record)
