@@ -1,7 +1,7 @@
 """Ten clips of 200 frames: through the queue, against a script that calls DeepLabCut in a process for each.
 
-The script is what people run today: for each clip ``python -c "deeplabcut.analyze_videos(...)"``. Ours is a server with an
-engine that has loaded DeepLabCut; the uploads are within the time that is measured. The poses are compared first.
+The script is what people run today: ``python -c "deeplabcut.analyze_videos(...)"`` for each clip. Ours is a server with
+an engine that has loaded DeepLabCut; the uploads are within the time that is measured. The poses are compared, too.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ where they are still long: so an SVG of any video stays below 2 MB.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,6 @@ _STYLE: Any = {
     "lines.solid_joinstyle": "round",
     "agg.path.chunksize": 20_000,
     "svg.hashsalt": "dlc-jupyter",  # the same picture is the same bytes
-    "svg.fonttype": "path",
 }
 _WIDTH = 9.0  # inches
 _HEAD = 0.62  # inches, of the title and the words below it
@@ -175,11 +174,14 @@ def draw_all(
 
 
 def _save(figure: Figure, file: Path, form: str) -> None:
-    """Write a figure; the pixels in an SVG become coarser where it would be too large."""
+    """Write a figure; where an SVG is too large, again: with letters as text, lines as pixels, and coarser ones."""
     FigureCanvasAgg(figure)
     metadata = {"Date": None} if form == "svg" else {"Software": None}
-    for dpi in (_DPI, _DPI * 2 // 3, _DPI // 2):
-        figure.savefig(file, format=form, dpi=dpi, metadata=metadata)
+    for letters, pixels, dpi in (("path", False, _DPI), ("none", False, _DPI), ("none", True, 100), ("none", True, 60)):
+        for line in figure.findobj(Line2D) if pixels else ():
+            line.set_rasterized(True)
+        with matplotlib.rc_context({"svg.fonttype": letters}):
+            figure.savefig(file, format=form, dpi=dpi, metadata=metadata)
         if form != "svg" or file.stat().st_size < SVG_BYTES:
             return
 
@@ -238,17 +240,11 @@ def position(movement: Movement) -> Figure:
 
 def likelihood(movement: Movement) -> Figure:
     """Draw the likelihood of each body part over time, one above the other."""
-    figure = _figure(movement, "Likelihood over time", _strips_height(movement), _cutoff_words(movement))
-    points = POINTS // max(len(movement.keypoints), 1)
-    unit, _ = movement.clock
-    for keypoint, axes in _strips(movement, figure):
-        times, values = envelope(movement.times / unit, keypoint.likelihood, points)
-        colour = _colour(movement, keypoint)
-        _line(axes, times, values, colour)
-        axes.axhline(movement.pcutoff, color=_PALE, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.set_ylim(-0.03, 1.03)
-        axes.set_yticks([0, 1])
-        _beside(axes, f"{_share(keypoint.likelihood >= movement.pcutoff)} above")
+    curves = [(movement.times, each.likelihood) for each in movement.keypoints]
+    shares = [f"{_share(each.likelihood >= movement.pcutoff)} above" for each in movement.keypoints]
+    figure, axes = _strips(movement, "Likelihood over time", _cutoff_words(movement), curves, 1.0, shares)
+    for floor in _floors(movement):
+        axes.axhline(floor + movement.pcutoff, color=_PALE, linewidth=0.8, linestyle=(0, (4, 3)))
     return figure
 
 
@@ -256,7 +252,9 @@ def histogram(movement: Movement) -> Figure:
     """Draw how often each likelihood occurs, one panel for each body part."""
     columns = min(4, max(len(movement.keypoints), 1))
     rows = -(-max(len(movement.keypoints), 1) // columns)
-    figure = _figure(movement, "Histogram of the likelihood", 0.9 + 1.55 * rows, _cutoff_words(movement))
+    height = _HEAD + 0.8 + 1.45 * rows
+    figure = _figure(movement, "Histogram of the likelihood", height, _cutoff_words(movement), left=0.6)
+    figure.subplots_adjust(right=1 - 0.15 / _WIDTH, top=1 - (_HEAD + 0.3) / height, wspace=0.12, hspace=0.4)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     edges = np.linspace(0, 1, 41)
     for number, axes in enumerate(panels.ravel()):
@@ -269,7 +267,7 @@ def histogram(movement: Movement) -> Figure:
         values = keypoint.likelihood[~np.isnan(keypoint.likelihood)]
         counts = np.histogram(np.clip(values, 0, 1), edges)[0] * 100 / max(len(keypoint.likelihood), 1)
         colour = _colour(movement, keypoint)
-        axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colour)
+        axes.stairs(counts, edges, fill=True, color=colour)
         axes.axvline(movement.pcutoff, color=_PALE, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set_title(keypoint.name, loc="left", color=colour, fontsize=9, fontweight="bold")
         axes.set_xlim(0, 1)
@@ -287,17 +285,10 @@ def speed(movement: Movement) -> Figure:
     words = f"likelihood ≥ {movement.pcutoff:g} · the greatest at the right"
     if len(known) and known.max() > top:
         words += f"; above {top:g} px/s the lines are cut off"
-    figure = _figure(movement, "Speed", _strips_height(movement), words)
-    points = POINTS // max(len(movement.keypoints), 1)
-    unit, _ = movement.clock
-    between = (movement.times[1:] + movement.times[:-1]) / 2 / unit
-    for (keypoint, axes), values in zip(_strips(movement, figure), speeds, strict=True):
-        _line(axes, *envelope(between, values, points), _colour(movement, keypoint))
-        axes.set_ylim(0, top)
-        axes.set_yticks([0, top])
-        greatest = np.nanmax(values) if not np.isnan(values).all() else None
-        _beside(axes, "unknown" if greatest is None else f"{greatest:.0f} px/s")
-    figure.supylabel("Speed (px/s)", fontsize=9)
+    greatest = ["unknown" if np.isnan(each).all() else f"{np.nanmax(each):.0f} px/s" for each in speeds]
+    between = (movement.times[1:] + movement.times[:-1]) / 2
+    figure, axes = _strips(movement, "Speed", words, [(between, each) for each in speeds], top, greatest)
+    axes.set_ylabel("Speed (px/s)")
     return figure
 
 
@@ -314,10 +305,20 @@ PICTURES: Mapping[str, Callable[[Movement], Figure]] = {
 # -- their parts -----------------------------------------------------------------------------------------------------
 
 
-def _figure(movement: Movement, what: str, height: float, words: str, width: float = _WIDTH) -> Figure:
-    """Return an empty figure of a size in inches, with a title and some words below it."""
-    height = min(height, 40.0)
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - _HEAD / height)))
+def _figure(
+    movement: Movement, what: str, height: float, words: str, width: float = _WIDTH, left: float | None = None
+) -> Figure:
+    """Return an empty figure of a size in inches, with a title and some words below it.
+
+    The panels leave room for what is written beside them: as much as that needs, which takes long to find out for many
+    panels, or `left` inches at their left.
+    """
+    height = min(height, 60.0)
+    if left is None:
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - _HEAD / height)))
+    else:
+        figure = Figure(figsize=(width, height))
+        figure.subplots_adjust(left / width, 0.5 / height, 1, 1 - (_HEAD + 0.12) / height)
     title = f"{what} · {movement.title}" if movement.title else what
     figure.text(0.1 / width, 1 - 0.1 / height, title, va="top", fontsize=12, fontweight="bold")
     words += " · smoothed" if movement.smoothed else ""
@@ -344,27 +345,67 @@ def _legend(figure: Figure, movement: Movement) -> None:
     figure.legend(lines, list(movement.colours), loc="outside right upper", handlelength=1.0, ncols=max(columns, 1))
 
 
-def _strips_height(movement: Movement) -> float:
-    return 1.3 + 0.55 * max(len(movement.keypoints), 1)
+def _floors(movement: Movement) -> list[float]:
+    """Return where the zero of each keypoint's strip lies, the first one at the top; a strip is 1 high."""
+    count = len(movement.keypoints)
+    return [1.35 * (count - 1 - number) for number in range(count)]
 
 
-def _strips(movement: Movement, figure: Figure) -> Iterator[tuple[Keypoint, Axes]]:
-    """Yield a low panel for each keypoint, all with the same time axis and its name at the left."""
-    panels = figure.subplots(max(len(movement.keypoints), 1), 1, sharex=True, squeeze=False)[:, 0]
-    for keypoint, axes in zip(movement.keypoints, panels, strict=True):
-        axes.set_ylabel(
-            keypoint.name,
-            rotation=0,
-            ha="right",
+def _strips(
+    movement: Movement,
+    what: str,
+    words: str,
+    curves: Sequence[tuple[Numbers, Numbers]],
+    top: float,
+    beside: Sequence[str],
+) -> tuple[Figure, Axes]:
+    """Draw a low strip for each keypoint, one above the other, all on the same scale.
+
+    They lie in one panel: a hundred panels take a minute.
+
+    Parameters
+    ----------
+    curves : sequence of two arrays
+        Times in seconds and values of each keypoint.
+    top : float
+        The value at the upper edge of a strip; greater ones are cut off.
+    beside : sequence of str
+        Words at the right of each strip.
+    """
+    floors, count = _floors(movement), len(movement.keypoints)
+    figure = _figure(movement, what, _HEAD + 0.7 + 0.6 * max(count, 1), words)
+    axes = figure.subplots()
+    points = POINTS // max(count, 1)
+    unit, _ = movement.clock
+    for keypoint, floor, (times, values), note in zip(movement.keypoints, floors, curves, beside, strict=True):
+        fewer_times, fewer = envelope(times / unit, values, points)
+        _line(axes, fewer_times, floor + np.minimum(fewer, top) / top, _colour(movement, keypoint))
+        place: Any = ("axes fraction", "data")
+        axes.annotate(
+            note,
+            (1, floor + 0.5),
+            xytext=(6, 0),
+            xycoords=place,
+            textcoords="offset points",
             va="center",
-            color=_colour(movement, keypoint),
-            fontweight="bold",
+            color=_PALE,
+            fontsize=8,
         )
-        axes.tick_params(axis="x", length=0)
-        axes.tick_params(axis="y", labelsize=7)
-        yield keypoint, axes
-    _time_axis(movement, panels[-1])
-    panels[-1].tick_params(axis="x", length=3)
+    axes.hlines(floors, 0, 1, transform=axes.get_yaxis_transform(), color="#afb8c1", linewidth=0.8)
+    axes.set_yticks([floor + 0.5 for floor in floors], [each.name for each in movement.keypoints])
+    for label, keypoint in zip(axes.get_yticklabels(), movement.keypoints, strict=True):
+        label.set_color(_colour(movement, keypoint))
+        label.set_fontweight("bold")
+    axes.tick_params(axis="y", length=0, pad=10 + 4.5 * len(f"{top:g}"))
+    edges = [floor + edge for floor in floors for edge in (0, 1)]
+    axes.set_yticks(edges, ["0", f"{top:g}"] * count, minor=True)
+    axes.tick_params(axis="y", which="minor", length=3, labelsize=7)
+    axes.grid(visible=False, axis="y", which="both")
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+    axes.set_ylim(-0.2, max(floors, default=0.0) + 1.1)
+    _time_axis(movement, axes)
+    return figure, axes
 
 
 def _time_axis(movement: Movement, axes: Axes) -> None:
@@ -373,19 +414,6 @@ def _time_axis(movement: Movement, axes: Axes) -> None:
         first, last = movement.times[[0, -1]]
         axes.set_xlim(first / unit, (last + (last - first) / (len(movement.times) - 1)) / unit)
     axes.set_xlabel(f"Time ({name})")
-
-
-def _beside(axes: Axes, words: str) -> None:
-    axes.annotate(
-        words,
-        (1, 0.5),
-        xytext=(6, 0),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        va="center",
-        color=_PALE,
-        fontsize=8,
-    )
 
 
 def _cutoff_words(movement: Movement) -> str:
