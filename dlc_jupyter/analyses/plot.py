@@ -36,8 +36,8 @@ class Plot(Analysis):
         "which the video shows its frames.",
         "frames": "How many frames of the video the pictures go through.",
         "pcutoff": "Positions with a likelihood below this are not drawn.",
-        "poses_from": "The analysis whose poses were drawn; null where they were made for this one: h5_file, csv_file, "
-        "meta_file and full_file are then in the result as in that of video.",
+        "poses_from": "The analysis whose poses were drawn; null where they were made for this one: their files are "
+        "then in the result as in that of video.",
         "provenance": "As in the result of video; the parameters are those of the pictures too.",
         **DESCRIPTION,
     }

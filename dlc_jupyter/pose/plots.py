@@ -255,23 +255,21 @@ def histogram(movement: Movement) -> Figure:
     height = _HEAD + 0.8 + 1.45 * rows
     figure = _figure(movement, "Histogram of the likelihood", height, _cutoff_words(movement), left=0.6)
     figure.subplots_adjust(right=1 - 0.15 / _WIDTH, top=1 - (_HEAD + 0.3) / height, wspace=0.12, hspace=0.4)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
     edges = np.linspace(0, 1, 41)
-    for number, axes in enumerate(panels.ravel()):
-        if number >= len(movement.keypoints):
-            axes.set_visible(False)
-            if number - columns >= 0:
-                panels.ravel()[number - columns].tick_params(labelbottom=True)
-            continue
-        keypoint = movement.keypoints[number]
-        values = keypoint.likelihood[~np.isnan(keypoint.likelihood)]
-        counts = np.histogram(np.clip(values, 0, 1), edges)[0] * 100 / max(len(keypoint.likelihood), 1)
-        colour = _colour(movement, keypoint)
-        axes.stairs(counts, edges, fill=True, color=colour)
+    heights = [_percent(each.likelihood, edges) for each in movement.keypoints]
+    top = 1.05 * max((each.max() for each in heights), default=1.0) or 1.0
+    for axes in panels[len(movement.keypoints) :]:
+        axes.set_visible(False)
+    for number, keypoint in enumerate(movement.keypoints):
+        axes, colour = panels[number], _colour(movement, keypoint)
+        axes.stairs(heights[number], edges, fill=True, color=colour)
         axes.axvline(movement.pcutoff, color=_PALE, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set_title(keypoint.name, loc="left", color=colour, fontsize=9, fontweight="bold")
         axes.set_xlim(0, 1)
+        axes.set_ylim(0, top)
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.tick_params(labelleft=number % columns == 0, labelbottom=number + columns >= len(movement.keypoints))
     figure.supxlabel("Likelihood", fontsize=9)
     figure.supylabel("Frames (%)", fontsize=9)
     return figure
@@ -414,6 +412,13 @@ def _time_axis(movement: Movement, axes: Axes) -> None:
         first, last = movement.times[[0, -1]]
         axes.set_xlim(first / unit, (last + (last - first) / (len(movement.times) - 1)) / unit)
     axes.set_xlabel(f"Time ({name})")
+
+
+def _percent(likelihood: Numbers, edges: Numbers) -> Numbers:
+    """Return how many of all frames have a likelihood between each two edges, in percent."""
+    known = np.clip(likelihood[~np.isnan(likelihood)], 0, 1)
+    counts: Numbers = np.histogram(known, edges)[0] * 100 / max(len(likelihood), 1)
+    return counts
 
 
 def _cutoff_words(movement: Movement) -> str:
