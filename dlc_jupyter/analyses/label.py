@@ -11,17 +11,17 @@ from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.video import (
     DESCRIPTION,
     PoseParameters,
-    Video,
     describe,
     find_poses,
+    given_poses,
     open_video,
     pose_task,
     provenance,
+    video_request,
 )
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
     from dlc_jupyter.pose.media import Media
-    from dlc_jupyter.pose.network import Network, Poses
 
 #: The qualitative and continuous colormaps that people use for body parts; all of them are matplotlib's.
 Colormap = Literal[
@@ -111,8 +111,7 @@ class Label(Analysis):
     @classmethod
     def poses_of(cls, parameters: Label.Parameters) -> tuple[str, dict[str, Any]]:
         """Return ``video`` with the parameters that decide the poses."""
-        shared = {name: getattr(parameters, name) for name in PoseParameters.model_fields}
-        return Video.name, Video.Parameters(**shared).model_dump()
+        return video_request(parameters)
 
     def run(self, job: Job[Label.Parameters]) -> dict[str, Any]:
         """Find or make the poses, draw them, and check that the labelled video is whole."""
@@ -121,7 +120,7 @@ class Label(Analysis):
         video, media, network, model = open_video(job)
         style = Style(**{name: getattr(job.parameters, name) for name in Style.__dataclass_fields__})
         notes = style.check(model)
-        poses = _given(job, network)
+        poses = given_poses(job, network)
         total = media.frames * (1 if poses else 2)
 
         def progress(done: int) -> None:
@@ -144,23 +143,6 @@ class Label(Analysis):
             **drawn,
             "poses_from": earlier,
         }
-
-
-def _given(job: Job[Label.Parameters], network: Network) -> Poses | None:
-    """Return the poses made earlier, under the names by which DeepLabCut finds them; None where there are none."""
-    from dlc_jupyter.pose.network import Poses
-
-    endings = {"h5_file": f"{network.tracker}.h5", "meta_file": "_meta.pickle", "full_file": "_full.pickle"}
-    given = job.poses
-    if given is None or any(field not in given.files or not given.files[field].is_file() for field in endings):
-        return None
-    folder = job.scratch / "given"
-    folder.mkdir()
-    video, result = job.inputs[0].path, given.result
-    poses = Poses(folder, video.stem, result["scorer"], network.tracker, int(result["frames"]), [])
-    for field, ending in endings.items():
-        poses.file(ending).symlink_to(given.files[field].absolute())
-    return poses
 
 
 def _notes(media: Media) -> Iterator[str]:

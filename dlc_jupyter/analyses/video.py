@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationInfo, field_validator
 
 from dlc_jupyter._version import __version__
 from dlc_jupyter.analyses.base import Analysis, Job
@@ -114,6 +115,7 @@ class Video(Analysis):
         "meta_file": "DeepLabCut's _meta.pickle.",
         "poses_file": "The same in the compact form of GET /file/{file_id}/poses, all frames.",
         "full_file": "DeepLabCut's _full.pickle: all that the network has found.",
+        "parquet_file, nwb_file": "The further files that formats asked for.",
         "frames": "Rows of the files: row i is frame i of the video.",
         "unreadable_frames": "Numbers, counted from 0, of the frames that could not be decoded (on_bad_frame=mark).",
         "provenance": "Video, model files with their SHA-256, parameters, versions, device, and what did not go the "
@@ -149,6 +151,28 @@ class Video(Analysis):
             bool, Field(description="Whether the poses are written as a CSV file besides DeepLabCut's HDF5 file.")
         ] = True
 
+        formats: Annotated[
+            list[Literal["parquet", "nwb"]],
+            Field(
+                description="Further files with the poses and the times at which the frames are shown: parquet (a row "
+                "for each body part in each frame), nwb (Neurodata Without Borders, ndx-pose)."
+            ),
+        ] = Field(default_factory=list)
+        session_start: Annotated[
+            AwareDatetime | None,
+            Field(
+                validate_default=True,
+                description="For nwb: when the recording began, such as 2026-01-31T10:00:00+01:00.",
+            ),
+        ] = None
+
+        @field_validator("session_start")
+        @classmethod
+        def _known_for_nwb(cls, session_start: datetime | None, known: ValidationInfo) -> datetime | None:
+            if session_start is None and "nwb" in known.data.get("formats", ()):
+                raise ValueError("NWB wants to know when the recording began, such as 2026-01-31T10:00:00+01:00.")
+            return session_start
+
         @field_validator("stop")
         @classmethod
         def _some_frame(cls, stop: int | None, known: ValidationInfo) -> int | None:
@@ -178,11 +202,41 @@ class Video(Analysis):
             job.note(note)
         return {
             **poses.as_result(),
+            **_further(job, media, model, poses, span.frames(media)),
             "frames": poses.rows,
             "unreadable_frames": poses.unreadable,
             **describe(job, media, model, poses.scorer),
             "provenance": provenance(job, media, poses),
         }
+
+
+def _further(job: Job[Video.Parameters], media: Media, model: Model, poses: Poses, looked_at: range) -> dict[str, Path]:
+    """Write the further files that were asked for."""
+    from dlc_jupyter.pose import formats, tracks
+
+    wanted = job.parameters
+    if not wanted.formats:
+        return {}
+    import numpy as np
+
+    found = tracks.from_h5(poses.h5, looked_at)
+    times, stem = np.asarray(media.times), poses.file("").name
+    made: dict[str, Path] = {}
+    if "parquet" in wanted.formats:
+        made["parquet_file"] = poses.folder / f"{stem}.parquet"
+        formats.write_parquet(found, made["parquet_file"], times)
+    if "nwb" in wanted.formats:
+        assert wanted.session_start is not None
+        made["nwb_file"] = poses.folder / f"{stem}.nwb"
+        formats.write_nwb(
+            found,
+            made["nwb_file"],
+            times,
+            session_start=wanted.session_start,
+            video=job.inputs[0].filename,
+            skeleton=[(one, other) for one, other in model.skeleton],
+        )
+    return made
 
 
 def _unreadable(poses: Poses) -> Iterator[str]:

@@ -191,6 +191,34 @@ def _columns(levels: Sequence[Sequence[str]], names: Sequence[str]) -> pd.MultiI
     return pd.MultiIndex.from_product([[sys.intern(str(name)) for name in level] for level in levels], names=names)
 
 
+def from_h5(path: Path, frames: range) -> Tracks:
+    """Return the poses in a ``.h5`` of DeepLabCut's, where row i is frame i; the tracks of several animals too.
+
+    Parameters
+    ----------
+    frames : range
+        The frames that were looked at. One without a row in the table is NaN.
+    """
+    table = pd.read_hdf(path).reindex(frames)
+    names = table.columns.droplevel("coords")[:: len(COORDS)]
+    several = "individuals" in names.names
+    points = [(each[1], each[2]) if several else ("", each[1]) for each in names]
+    individuals = list(dict.fromkeys(animal for animal, _ in points if animal != SINGLE or not several))
+    once = [part for animal, part in points if several and animal == SINGLE]
+    parts = list(dict.fromkeys(part for animal, part in points if animal == individuals[0]))
+    values = table.to_numpy(np.float32).reshape(len(table), -1, len(COORDS))
+    count = len(individuals) * len(parts)
+    fields: list[Any] = [("bodyparts", np.float32, (len(individuals), len(parts), len(COORDS)))]
+    if once:
+        fields.append(("unique_bodyparts", np.float32, (1, len(once), len(COORDS))))
+    rows = np.zeros(len(table), [*fields, ("wide", np.uint8)])
+    rows["bodyparts"] = values[:, :count].reshape(rows["bodyparts"].shape)
+    if once:
+        rows["unique_bodyparts"] = values[:, count:].reshape(rows["unique_bodyparts"].shape)
+    origin = Origin(str(names[0][0]), parts, individuals if several else ["animal"], once, multi_animal=several)
+    return Tracks(origin, rows, frames)
+
+
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 

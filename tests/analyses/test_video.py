@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -112,6 +113,41 @@ def test_a_part_of_the_frames_can_be_looked_at(run, clip):
     rows = pd.read_hdf(ran.result["h5_file"])
     assert rows.notna().all(axis=1).to_numpy().nonzero()[0].tolist() == [10, 14, 18]
     assert ran.progress[-1] == {"done": 3, "total": 3, "unit": "frames"}
+
+
+def test_further_files_have_the_same_poses_and_the_times_of_the_frames(run, clip):
+    pynwb, ndx_pose = pytest.importorskip("pynwb"), pytest.importorskip("ndx_pose")
+    start = "2026-01-31T10:00:00+01:00"
+    ran = run("video", clip, formats=["parquet", "nwb"], session_start=start, start=4, step=2)
+    poses = pd.read_hdf(ran.result["h5_file"])[ran.result["scorer"]]
+    table = pd.read_parquet(ran.result["parquet_file"])
+    snout = table[table["bodypart"] == "snout"].set_index("frame")
+    assert snout.index.tolist() == list(range(4, FRAMES, 2))
+    assert snout["time"].tolist() == pytest.approx([frame / 30 for frame in snout.index])
+    assert snout["x"].tolist() == poses["snout"]["x"].loc[snout.index].tolist()
+    with pynwb.NWBHDF5IO(ran.result["nwb_file"], "r") as file:
+        session = file.read()
+        assert session.session_start_time.isoformat() == start
+        found = session.processing["behavior"].data_interfaces.values()
+        [estimation] = [each for each in found if isinstance(each, ndx_pose.PoseEstimation)]
+        series = next(each for name, each in estimation.pose_estimation_series.items() if "snout" in name.lower())
+        assert series.data[:, 0].tolist() == snout["x"].tolist()
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_further_files_of_several_animals_have_their_tracks(deeplabcut, tmp_path, seen):
+    from dlc_jupyter.pose.tracks import from_h5
+
+    names = ["scorer", "individuals", "bodyparts", "coords"]
+    two = [("net", animal, part, c) for animal in ("left", "right") for part in ("snout", "tail") for c in "xyl"]
+    columns = pd.MultiIndex.from_tuples(two + [("net", "single", "door", c) for c in "xyl"] * seen, names=names)
+    values = np.arange(4 * len(columns), dtype=np.float32).reshape(4, -1)
+    pd.DataFrame(values, columns=columns, index=[1, 2, 3, 5]).to_hdf(tmp_path / "poses.h5", key="df_with_missing")
+    tracks = from_h5(tmp_path / "poses.h5", range(1, 6, 2))
+    assert tracks.origin.individuals == ["left", "right"]
+    assert tracks.origin.bodyparts == ["snout", "tail"]
+    assert np.array_equal(tracks.rows["bodyparts"].reshape(3, 12), values[[0, 2, 3], :12])
+    assert list(tracks.origin.unique_bodyparts) == ["door"] * seen
 
 
 def test_the_csv_file_can_be_left_out(run, clip):
