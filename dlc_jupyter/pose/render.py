@@ -23,6 +23,7 @@ import yaml
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.drawing import Look, Painter
 from dlc_jupyter.pose.encoding import Encoder, Writer, check_playable, find_ffmpeg, make_playable
+from dlc_jupyter.pose.filters import Filter, filter_poses
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import Media, seconds
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
@@ -136,7 +137,7 @@ def draw(
     painter = None
     with explained(network):
         if style.filtered:
-            _filter(network, poses, video)
+            filter_poses(network, poses, video, Filter())
         if style.fastmode:
             painter = _painter(network, poses, media, style)
         else:
@@ -271,21 +272,6 @@ def _has(path: Path, word: bytes) -> bool:
                 return True
             before = piece[-len(word) :]
     return False
-
-
-def _filter(network: Network, poses: Poses, video: Path) -> None:
-    import deeplabcut
-
-    deeplabcut.filterpredictions(
-        str(network.config),
-        [str(video)],
-        filtertype="median",
-        save_as_csv=True,
-        destfolder=str(poses.folder),
-        **network.chosen,
-    )
-    if not poses.file(f"{poses.tracker}_filtered.h5").is_file():
-        raise AnalysisFailed("DeepLabCut ended without an error, but filtered no poses.", hint=LOG, kind="NoPoses")
 
 
 # -- DeepLabCut's other mode -----------------------------------------------------------------------------------------

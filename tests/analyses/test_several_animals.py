@@ -8,23 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlc_jupyter.pose import inference
 from tests.analyses.conftest import FRAMES
-from tests.pose.networks import PARTS, Seeing, project, walking
+from tests.pose.networks import PARTS, walking
 
 pytestmark = pytest.mark.deeplabcut
-
-
-@pytest.fixture(scope="session")
-def pair(deeplabcut, clip, tmp_path_factory):
-    """config.yaml of a project with two animals and an untrained network."""
-    return project(tmp_path_factory.mktemp("pair"), clip, "several")
-
-
-@pytest.fixture
-def seen(monkeypatch):
-    """Put in what the network sees: a function of the frame's number that returns animals x body parts x 3."""
-    return lambda animals: monkeypatch.setattr(inference, "make_loop", lambda built: Seeing(animals))
 
 
 def nowhere(frame):
