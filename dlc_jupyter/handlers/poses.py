@@ -71,27 +71,32 @@ class PosesHandler(DLCHandler):
         return int(text)
 
     def _poses(self, prefix: str, analysis_id: str, start: int, stop: int) -> bytes:
-        file = self.services.files.find(prefix)
-        for record in self.services.records.looking_at(file.file_id):
-            if record.analysis_id.startswith(analysis_id.lower()) and (source := self._source(record)):
-                about: dict[str, Any] = {"analysis_id": record.analysis_id, "state": record.state}
-                return answer(source, start, stop, **about)
+        file_id, records = self.services.files.find(prefix).file_id, self.services.records
+        for record in records.looking_at(file_id, analysis_id):
+            found = self._of(record, start, stop)
+            if found is None and record.state == State.RUNNING:  # it may have ended at this very moment
+                with contextlib.suppress(NotFound):
+                    found = self._of(records.find(record.analysis_id), start, stop)
+            if found is not None:
+                return found
         raise NotFound(
             "There are no poses of this file. Ask for the analysis video, and wait until it has begun.",
             reason="no-poses",
         )
 
+    def _of(self, record: Record, start: int, stop: int) -> bytes | None:
+        """Return the poses of one analysis, if it has any (yet, or still)."""
+        with contextlib.suppress(NotFound, OSError, ValueError, KeyError):
+            if source := self._source(record):
+                about: dict[str, Any] = {"analysis_id": record.analysis_id, "state": record.state}
+                return answer(source, start, stop, **about)
+        return None
+
     def _source(self, record: Record) -> Source | None:
         if record.state == State.RUNNING:
-            with contextlib.suppress(OSError, ValueError, KeyError):  # none yet, or of another version
-                return Growing.open(kept_folder(self.services.settings.root, record.analysis_id) / "poses")
-            return None
+            return Growing.open(kept_folder(self.services.settings.root, record.analysis_id) / "poses")
         made = (record.result or {}).get("poses_file")
-        if not isinstance(made, str):
-            return None
-        with contextlib.suppress(NotFound, OSError, ValueError):  # it was deleted
-            return Finished.open(self.services.files.path(made))
-        return None
+        return Finished.open(self.services.files.path(made)) if isinstance(made, str) else None
 
 
 pose_handlers: list[tuple[str, type[DLCHandler]]] = [

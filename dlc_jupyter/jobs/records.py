@@ -194,15 +194,21 @@ class Records:
             found = connection.execute(query if before is None else query.where(analyses.c.seq < before)).all()
             return rows.complete(connection, found)
 
-    def looking_at(self, file_id: str, limit: int = 50) -> list[Record]:
-        """Return the analyses that take a file, and run or have succeeded, newest first."""
+    def looking_at(self, file_id: str, prefix: str = "", limit: int = 1000) -> list[Record]:
+        """Return the analyses that take a file, and run or have succeeded, newest first.
+
+        Their ids begin with `prefix`.
+        """
         taken = sa.exists().where(
             analysis_files.c.analysis_id == analyses.c.analysis_id,
             analysis_files.c.role == "input",
             analysis_files.c.file_id == file_id,
         )
         states = analyses.c.state.in_((State.RUNNING, State.SUCCEEDED))
-        query = sa.select(*rows.COLUMNS).where(taken, states).order_by(analyses.c.seq.desc()).limit(limit)
+        within = begins_with(analyses.c.analysis_id, prefix) if prefix else sa.true()
+        if within is None:
+            return []
+        query = sa.select(*rows.COLUMNS).where(taken, states, within).order_by(analyses.c.seq.desc()).limit(limit)
         with self.database.read() as connection:
             return rows.complete(connection, connection.execute(query).all())
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import compat, direct, inference, runners, tracks
-from dlc_jupyter.pose.frames import Frames
+from dlc_jupyter.pose.frames import Frames, Pictures
 from dlc_jupyter.pose.media import REPAIR, Media
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
 from dlc_jupyter.pose.rows import UNREADABLE, WIDE, Rows
@@ -105,6 +105,12 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
     began, run = time.time(), _Run(task, progress)
     with explained(task.network, lambda: run.done):
         built = runners.build(task.network)
+        if built.several and task.span.step > 1:
+            raise AnalysisFailed(
+                "Several animals can only be followed from one frame to the next, so step must be 1.",
+                hint="Leave step out, or give start and stop.",
+                kind="BadSpan",
+            )
         loop = inference.make_loop(built)
         with Rows(kept / ROWS, _about(task, built, loop)) as rows:
             notes = run.predict(built, loop, rows)
@@ -178,6 +184,7 @@ class _Run:
             step=span.step,
             crop=runners.window(task.video, built.cropping),
             mark=task.mark,
+            allocate=_page_locked if task.network.device.startswith("cuda") else None,
         )
         with frames:
             for ready in inference.predict(loop, frames):
@@ -185,7 +192,8 @@ class _Run:
                 self._held += ready
                 self._progress(self.done)
                 if time.monotonic() - written >= CHUNK_SECONDS:
-                    # A chunk ends where a batch does, so that the next attempt has the same batches.
+                    # A chunk ends where a batch of pictures does: the next attempt has the same ones. (Batches of
+                    # animals may be others, which makes no difference but on a GPU, in the last digit.)
                     self._hand_on(rows, frames, len(self._held) - self.done % loop.size)
                     written = time.monotonic()
         notes = frames.account()
@@ -200,6 +208,14 @@ class _Run:
         rows.append(self._held[:count], [place for place in places if 0 <= place < count])
         rows.flush()
         del self._held[:count]
+
+
+def _page_locked(shape: tuple[int, ...]) -> Pictures:
+    """Return memory from which a GPU fetches pictures by itself."""
+    import torch
+
+    memory: Pictures = torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
+    return memory
 
 
 def _tracks(task: Task, built: runners.Runners, records: Any, began: float) -> tracks.Tracks:

@@ -102,6 +102,7 @@ class Growing(Source):
     step: int = 1
     itemsize: int = 0
     fields: Sequence[Sequence[Any]] = ()
+    animals: int = 1
 
     @classmethod
     def open(cls, folder: Path) -> Growing:
@@ -113,18 +114,18 @@ class Growing(Source):
             There are none yet.
         """
         described = json.loads((folder / "rows.json").read_text())
-        about, fields, at = described["about"], [], 0
+        about, path, fields, at = described["about"], folder / described["name"], [], 0
         for name, kind, shape in described["layout"]:
             count = 1
             for length in shape:
                 count *= length
             fields.append((name, kind, shape, at))
             at += count * int(kind[2:])
-        lines = (folder / "rows.log").read_bytes().split(b"\n")[:-1]
+        lines = path.with_suffix(".log").read_bytes().split(b"\n")[:-1]
         rows = json.loads(lines[-1])["rows"] if lines else 0
         first, step = about["span"]
         return cls(
-            folder / "rows.bin",
+            path.with_suffix(".bin"),
             about["scorer"],
             about["points"],
             first + (rows - 1) * step + 1 if rows else 0,
@@ -132,6 +133,7 @@ class Growing(Source):
             step,
             at,
             [each for each in fields if each[0] in ("bodyparts", "unique_bodyparts")],
+            len({animal for animal, _part in about["points"]} - {"single"}),
         )
 
     def read(self, start: int, stop: int) -> bytes:
@@ -151,7 +153,8 @@ class Growing(Source):
         made = array("f")
         for _name, kind, (animals, parts, values), at in self.fields:
             numbers = array("f" if kind == "<f4" else "d")
-            numbers.frombytes(record[at : at + animals * parts * values * numbers.itemsize])
+            count = min(animals, self.animals) * parts * values  # a network may look for more than have names
+            numbers.frombytes(record[at : at + count * numbers.itemsize])
             for point in range(0, len(numbers), values):
                 made.extend(array("f", numbers[point : point + 3]))
         return made.tobytes()

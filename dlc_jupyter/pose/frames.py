@@ -10,7 +10,6 @@ from __future__ import annotations
 import queue
 import threading
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ import cv2
 import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.media import REPAIR, Media, seconds
+from dlc_jupyter.pose.media import REPAIR, Media, nearest, seconds
 
 Pictures = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -173,11 +172,15 @@ class Frames:
         try:
             if not capture.isOpened():
                 raise AnalysisFailed("OpenCV cannot open the video.", hint=REPAIR, kind="NotDecodable")
-            while self.stop is None or self.read < self.stop:
+            # Without its first frames OpenCV's clock begins late: only PyAV can tell which ones they are.
+            while not (self._mark and self.media.leading) and (self.stop is None or self.read < self.stop):
+                self._check_wanted()
                 if not capture.grab():
                     break
-                number = self.read
-                self.shown.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+                number, time = self.read, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                if self._mark and self._is_late(number, time):
+                    break  # it has left out frames without a word
+                self.shown.append(time)
                 if self._wanted(number):
                     filling.take(number, capture)
         finally:
@@ -185,6 +188,13 @@ class Frames:
         if self._mark and self.read < min(self.media.frames, self.stop or self.media.frames):
             self._go_on(filling)
         filling.flush()
+
+    def _check_wanted(self) -> None:
+        if self._stopped.is_set():
+            raise _Stopped
+
+    def _is_late(self, number: int, time: float) -> bool:
+        return number < self.media.frames and time - self.media.times[number] > self.media.gap / 2
 
     def _wanted(self, number: int) -> bool:
         return number >= self.start and (number - self.start) % self.step == 0
@@ -195,12 +205,12 @@ class Frames:
         with av.open(str(self.path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            first: int | None = None
             for picture in _pictures(container, stream):
-                if first is None:
-                    first = picture.pts
-                number = _nearest(times, float((picture.pts - first) * picture.time_base))
-                if number < self.read or picture.is_corrupt:
+                self._check_wanted()
+                if picture.pts is None or picture.is_corrupt:
+                    continue
+                number = nearest(times, float(picture.pts * picture.time_base - self.media.origin))
+                if number < self.read:
                     continue
                 if number >= end:
                     break
@@ -273,7 +283,8 @@ class _Filling:
         if self._buffer is None:
             self._buffer = self._frames._free.get()
             self._first = number
-        if self._buffer is None or self._frames._stopped.is_set():
+        self._frames._check_wanted()
+        if self._buffer is None:
             raise _Stopped
         slot: Pictures = self._buffer[self._count]
         return slot
@@ -313,9 +324,3 @@ def _turned(picture: Any) -> Pictures:
     if picture.rotation % 360:
         shown = np.ascontiguousarray(np.rot90(shown, picture.rotation // 90))
     return shown
-
-
-def _nearest(times: array[float], wanted: float) -> int:
-    at = bisect_left(times, wanted)
-    near = [index for index in (at - 1, at) if 0 <= index < len(times)]
-    return min(near, key=lambda index: abs(times[index] - wanted))

@@ -7,7 +7,6 @@ nothing outlives a run. The network sees the same batches as there: the numbers 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -186,9 +185,7 @@ class TopDown(ByDeepLabCut):
         self._detector = runners.detector
         self.size = int(self._detector.batch_size)
         self._table: Table | None = None
-        with contextlib.suppress(NotPointwise):
-            self._table = Table(self._detector.preprocessor, self._detector.device)
-        self._checked = False
+        self._prepared = False
 
     def feed(self, batch: Batch) -> list[Prediction]:
         """Take the next pictures: a batch of the detector."""
@@ -201,10 +198,9 @@ class TopDown(ByDeepLabCut):
         import torch
 
         detector = self._detector
+        if not self._prepared:
+            self._prepare(batch.pictures[0])
         if self._table is not None:
-            if not self._checked:
-                self._table.check(batch.pictures[0])
-                self._checked = True
             inputs = self._table.inputs(batch.pictures)
             contexts = [self._table.context() for _ in batch.pictures]
         else:
@@ -213,6 +209,15 @@ class TopDown(ByDeepLabCut):
             contexts = [context for _each, context in prepared]
         found = detector.predict(inputs)
         return [detector.postprocessor([each], context)[0] for each, context in zip(found, contexts, strict=True)]
+
+    def _prepare(self, picture: Pictures) -> None:
+        self._prepared = True
+        try:
+            table = Table(self._detector.preprocessor, self._detector.device)
+            table.check(picture)
+            self._table = table
+        except NotPointwise as error:
+            self.notes.append(f"The detector's pictures were prepared by DeepLabCut, one by one: {error}.")
 
 
 def forget(runner: Any) -> None:

@@ -52,6 +52,10 @@ class Media:
         The usual time from one frame to the next, in seconds.
     promised : float or None
         How long the pictures last by what the container says, in seconds; None where it does not say.
+    origin : Fraction
+        When the first frame is shown by the container's own clock, in seconds.
+    leading : int
+        How many frames at the start cannot be decoded: what they were predicted from was cut away.
     cut : bool
         Whether frames are missing at the end.
     damage : str
@@ -72,6 +76,8 @@ class Media:
     variable_rate: bool
     sound: bool
     promised: float | None = None
+    origin: Fraction = Fraction(0)
+    leading: int = 0
     cut: bool = False
     damage: str = ""
     placeholders: bool = False
@@ -146,6 +152,8 @@ class Media:
         """
         if rows >= self.frames - self.placeholders:
             return []
+        if self.leading and rows >= self.frames - self.placeholders - self.leading:
+            return [_cut_away(self.leading, self.times[self.leading])]
         # OpenCV's times of an AVI file are shifted, and 0 for the last frames; there the rows can only be counted.
         timed = self.container != "avi" and all(a < b for a, b in pairwise(shown))
         reached = shown[-1] if timed and shown else self.times[rows - 1] if rows else 0.0
@@ -162,7 +170,7 @@ class Media:
     def _account_inside(self, shown: Sequence[float]) -> list[str]:
         """Check the frames without a row before and between those that have one."""
         near = self.gap / 2
-        missing = [time for time in self.times if abs(shown[_nearest(shown, time)] - time) > near * 0.6]
+        missing = [time for time in self.times if abs(shown[nearest(shown, time)] - time) > near * 0.6]
         before = sum(time < shown[0] for time in missing)
         lost = [time for time in missing[before:] if _hole(shown, time) > 1.5 * self.gap]
         if lost:
@@ -172,12 +180,14 @@ class Media:
                 hint=REPAIR,
                 kind="VideoDamaged",
             )
-        if before:
-            return [
-                f"The first {_count(before)} cannot be decoded without what was cut away before them: "
-                f"row 0 is the frame at {seconds(shown[0])}."
-            ]
-        return []
+        return [_cut_away(before, shown[0])] if before else []
+
+
+def _cut_away(frames: int, time: float) -> str:
+    return (
+        f"The first {_count(frames)} cannot be decoded without what was cut away before them: "
+        f"row 0 is the frame at {seconds(time)}."
+    )
 
 
 def inspect(path: Path) -> Media:
@@ -227,7 +237,7 @@ def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -
             raise AnalysisFailed("The video is cut off within its first frame.", hint=AGAIN, kind="VideoCutShort")
         raise AnalysisFailed("The video has no frames.", hint="Record or convert it again.", kind="VideoEmpty")
     codec = stream.codec_context.name if stream.codec_context else "unknown"
-    width, height = _picture_size(path, codec)
+    width, height, first = _first_picture(path, codec)
     base = stream.time_base
     times = array("d", (float((time - found.times[0]) * base) for time in found.times))
     gaps = [b - a for a, b in pairwise(times) if b > a]
@@ -252,6 +262,8 @@ def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -
         variable_rate=not regular,
         sound=bool(container.streams.audio),
         promised=promised,
+        origin=Fraction(found.times[0] * base),
+        leading=0 if first is None or formats[0] == "avi" else nearest(times, float(first - found.times[0] * base)),
         cut=cut or any("prematurely" in complaint for complaint in complaints),
         damage=damage or _hole_noticed(complaints, times, gap),
         placeholders=bool(found.tiny) and formats[0] == "avi",
@@ -259,8 +271,11 @@ def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -
     )
 
 
-def _picture_size(path: Path, codec: str) -> tuple[int, int]:
-    """Return the width and height of the first picture as DeepLabCut sees it: turned the way it is to be shown."""
+def _first_picture(path: Path, codec: str) -> tuple[int, int, Fraction | None]:
+    """Return the first picture's width and height as DeepLabCut sees it (turned as it is to be shown), and its time.
+
+    The time is by the container's own clock, in seconds; None where it is not known.
+    """
     video = cv2.VideoCapture(str(path))
     try:
         found, picture = video.read() if video.isOpened() else (False, None)
@@ -270,15 +285,18 @@ def _picture_size(path: Path, codec: str) -> tuple[int, int]:
         raise AnalysisFailed(
             f"The video's first frame cannot be decoded (its codec is {codec}).", hint=REPAIR, kind="NotDecodable"
         )
-    _check_interlaced(path, picture)
-    return picture.shape[1], picture.shape[0]
-
-
-def _check_interlaced(path: Path, picture: Any) -> None:
-    """Refuse interlaced video where OpenCV hands out black pictures for it without a word, as 4.14.0 does."""
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0), None)
-    if frame is None or not frame.interlaced_frame:
+    if frame is None:
+        return picture.shape[1], picture.shape[0], None
+    _check_interlaced(frame, picture)
+    shown = None if frame.pts is None else Fraction(frame.pts * frame.time_base)
+    return picture.shape[1], picture.shape[0], shown
+
+
+def _check_interlaced(frame: Any, picture: Any) -> None:
+    """Refuse interlaced video where OpenCV hands out black pictures for it without a word, as 4.14.0 does."""
+    if not frame.interlaced_frame:
         return
     wanted = frame.to_ndarray(format="bgr24")
     if wanted.shape == picture.shape and cv2.norm(wanted, picture, cv2.NORM_L1) / wanted.size > INTERLACED_DIFFERENCE:
@@ -396,7 +414,8 @@ def _complaints() -> Iterator[list[tuple[int, str, str]]]:
         av.logging.set_level(before)
 
 
-def _nearest(values: Sequence[float], wanted: float) -> int:
+def nearest(values: Sequence[float], wanted: float) -> int:
+    """Return the position of the value that is nearest to `wanted`, of values in ascending order."""
     at = bisect_left(values, wanted)
     nearer = [index for index in (at - 1, at) if 0 <= index < len(values)]
     return min(nearer, key=lambda index: abs(values[index] - wanted))

@@ -1,9 +1,9 @@
 """Poses on disk as they are made: one record for each frame, appended in chunks that are known to be whole.
 
-Three files in a folder of their own. ``rows.bin`` holds the records, all of one size, so that any range of frames can
-be read at once, also while more are being written. ``rows.log`` has a line for each chunk: how many records there are
-with it, and the CRC-32 of its bytes. ``rows.json`` says what the records are of, and their layout. Whatever kills the
-writer, the next one goes on behind the last chunk that is whole.
+Three files in a folder of their own. ``rows.json`` says what the records are of, their layout, and the name of the
+others. ``<name>.bin`` holds the records, all of one size, so that any range of frames can be read at once, also while
+more are being written. ``<name>.log`` has a line for each chunk: how many records there are with it, and the CRC-32 of
+its bytes. Whatever kills the writer, the next one goes on behind the last chunk that is whole.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ WIDE = "wide"
 #: The bit of `WIDE` that is set for a frame without a picture.
 UNREADABLE = 0x80
 
+#: The files of records whose fields are as wide as those of the first one, and of others.
+NARROW, WIDENED = "rows", "wide"
+
+#: How many records are widened at a time.
+_PIECE = 10_000
+
 Records = np.ndarray[Any, Any]
 Prediction = Mapping[str, np.ndarray[Any, Any]]
 
@@ -48,6 +54,7 @@ class Rows:
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
         self._folder = folder
         self._about = json.loads(json.dumps(about))
+        self._name = NARROW
         self._dtype: np.dtype[Any] | None = None
         self._count = 0
         self._pending: list[Records] = []
@@ -114,48 +121,59 @@ class Rows:
         try:
             described = json.loads((self._folder / "rows.json").read_text())
             same = described["about"] == self._about
+            self._name, dtype = described["name"], _dtype(described["layout"])
         except (OSError, ValueError, KeyError, TypeError):
             same = False
         if not same:
-            for name in ("rows.json", "rows.bin", "rows.log"):
-                (self._folder / name).unlink(missing_ok=True)
-        self._data = (self._folder / "rows.bin").open("ab", buffering=0)
-        self._log = (self._folder / "rows.log").open("ab", buffering=0)
+            self._name = NARROW
+            for path in (self._folder / "rows.json", *self._folder.glob("*.bin"), *self._folder.glob("*.log")):
+                path.unlink(missing_ok=True)
+        self._data, self._log = self._opened(self._name)
         if same:
-            self._dtype = _dtype(described["layout"])
-            self._count, kept = _whole(self._folder, self._dtype.itemsize)
-            self._data.truncate(self._count * self._dtype.itemsize)
+            self._dtype = dtype
+            self._count, kept = _whole(self._folder / self._name, dtype.itemsize)
+            self._data.truncate(self._count * dtype.itemsize)
             self._log.truncate(kept)
+
+    def _opened(self, name: str) -> tuple[FileIO, FileIO]:
+        """Open the files of records of some name for appending."""
+        path = self._folder / name
+        return path.with_suffix(".bin").open("ab", buffering=0), path.with_suffix(".log").open("ab", buffering=0)
 
     def _describe(self) -> None:
         assert self._dtype is not None
         fields = [[name, self._dtype[name].base.str, list(self._dtype[name].shape)] for name in self._dtype.names or ()]
         path = self._folder / "rows.json"
         with full_disk_explained("The poses could not be written."):
-            path.with_suffix(".new").write_text(json.dumps({"about": self._about, "layout": fields}))
+            path.with_suffix(".new").write_text(
+                json.dumps({"about": self._about, "name": self._name, "layout": fields})
+            )
         path.with_suffix(".new").replace(path)
 
     def _widen_for(self, predictions: Sequence[Prediction]) -> None:
-        """Make room for numbers that 32 bits cannot hold. They are rare, so the files are simply written anew."""
+        """Make room for numbers that 32 bits cannot hold. They are rare, so the records are simply written anew.
+
+        The old files stay until the new ones are whole, and a reader that has them open can go on reading.
+        """
         assert self._dtype is not None
         kinds = {name: self._dtype[name].base for name in _fields(self._dtype)}
         narrow = [name for name, kind in kinds.items() if kind == np.float32]
-        wider = [name for name in narrow if not all(_fits(each[name]) for each in predictions)]
-        if not wider:
+        if all(_fits(each[name]) for name in narrow for each in predictions):
             return
-        kinds.update(dict.fromkeys(wider, np.dtype(np.float64)))
-        layout = [(name, kind, self._dtype[name].shape) for name, kind in kinds.items()]
         self.flush()
-        old, self._dtype = read(self._folder), np.dtype([*layout, (WIDE, np.uint8)])
-        new = old.astype(self._dtype)
-        self.__exit__()
-        self._count = 0
-        for name in ("rows.bin", "rows.log"):
-            (self._folder / name).unlink()
+        old, old_files = read(self._folder) if self._count else np.zeros(0, self._dtype), (self._data, self._log)
+        layout = [(name, np.float64, self._dtype[name].shape) for name in kinds]
+        self._dtype, self._name, self._count = np.dtype([*layout, (WIDE, np.uint8)]), WIDENED, 0
+        for suffix in (".bin", ".log"):
+            (self._folder / WIDENED).with_suffix(suffix).unlink(missing_ok=True)
+        self._data, self._log = self._opened(WIDENED)
+        for first in range(0, len(old), _PIECE):
+            self._pending = [old[first : first + _PIECE].astype(self._dtype)]
+            self.flush()
         self._describe()
-        self._recover()
-        self._pending = [new] if len(new) else []
-        self.flush()
+        for file in old_files:
+            file.close()
+            Path(file.name).unlink()
 
 
 def _write(file: FileIO, content: bytes) -> None:
@@ -172,19 +190,20 @@ def read(folder: Path) -> Records:
     FileNotFoundError
         There are none yet.
     """
-    dtype = _dtype(json.loads((folder / "rows.json").read_text())["layout"])
-    lines = (folder / "rows.log").read_bytes().split(b"\n")[:-1]
+    described = json.loads((folder / "rows.json").read_text())
+    dtype, path = _dtype(described["layout"]), folder / described["name"]
+    lines = path.with_suffix(".log").read_bytes().split(b"\n")[:-1]
     count = json.loads(lines[-1])["rows"] if lines else 0
     if not count:
         return np.zeros(0, dtype)
-    return np.memmap(folder / "rows.bin", dtype, "r", shape=(count,))
+    return np.memmap(path.with_suffix(".bin"), dtype, "r", shape=(count,))
 
 
-def _whole(folder: Path, itemsize: int) -> tuple[int, int]:
+def _whole(path: Path, itemsize: int) -> tuple[int, int]:
     """Return how many records are whole, and where the log's line for the last of them ends."""
     count = kept = 0
     try:
-        with (folder / "rows.bin").open("rb") as data, (folder / "rows.log").open("rb") as log:
+        with path.with_suffix(".bin").open("rb") as data, path.with_suffix(".log").open("rb") as log:
             for line in log:
                 entry = json.loads(line)
                 chunk = data.read((entry["rows"] - count) * itemsize)

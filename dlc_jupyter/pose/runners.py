@@ -116,7 +116,7 @@ def build(network: Network) -> Runners:
         *([detector_snapshot.path] if detector_snapshot else []),
     ]
     if conditions is not None:
-        used.append(conditions.snapshot_path)
+        used += [conditions.config_path, conditions.snapshot_path]
     return Runners(
         network=network,
         task={Task.BOTTOM_UP: "bu", Task.TOP_DOWN: "td", Task.COND_TOP_DOWN: "ctd"}[loader.pose_task],

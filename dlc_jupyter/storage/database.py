@@ -58,7 +58,7 @@ file_names = Table(
     Column("created", Float(53), nullable=False),
 )
 
-#: What the container of a stored video says (codec, frames, duration …), as the first analysis has found it.
+#: What the container of a stored video says (codec, frames, duration …), as the last analysis has found it.
 media = Table(
     "media",
     metadata,

@@ -84,7 +84,7 @@ async def test_the_poses_of_an_analysis_that_is_running(api: Any, services: Serv
     folder.mkdir(parents=True)
     about = {"scorer": "DLC_net", "points": HEADER["points"], "span": [0, 1]}
     layout = [["bodyparts", "<f4", [1, 2, 3]], ["wide", "|u1", []]]
-    (folder / "rows.json").write_text(json.dumps({"about": about, "layout": layout}))
+    (folder / "rows.json").write_text(json.dumps({"about": about, "name": "rows", "layout": layout}))
     records = [array("f", VALUES[first : first + 6]).tobytes() + b"\0" for first in range(0, 24, 6)]
     (folder / "rows.bin").write_bytes(b"".join(records))
     (folder / "rows.log").write_bytes(b"")
@@ -104,6 +104,17 @@ async def test_those_of_the_newest_analysis_that_has_any(
     assert services.records.claim("me", time.time(), 60)  # it has none yet
     header, _ = parse((await api("file", video, "poses")).body)
     assert header["analysis_id"] == succeeded
+
+
+async def test_an_analysis_that_ends_at_this_very_moment_has_those_of_its_result(
+    api: Any, services: Services, video: str, running: str, put: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = put(compact(HEADER, VALUES), "poses.dlcp")
+    before = services.records.looking_at(video)
+    assert services.records.succeed(running, "me", time.time(), {"poses_file": made}, [made])
+    monkeypatch.setattr(services.records, "looking_at", lambda *_: before)
+    header, numbers = parse((await api("file", video, "poses")).body)
+    assert (header["state"], numbers) == ("succeeded", VALUES)
 
 
 @pytest.mark.parametrize("wrong", [{"start": "-1"}, {"stop": "x"}, {"start": "5", "stop": "4"}, {"start": "9" * 30}])

@@ -165,6 +165,11 @@ def test_several_animals_are_followed_through_a_part_of_the_video(model, clip, m
     assert sorted(heights) == pytest.approx([85, 185], abs=1)
 
 
+def test_several_animals_cannot_be_followed_by_leaps(model, clip, make):
+    with pytest.raises(AnalysisFailed, match="from one frame to the next, so step must be 1"):
+        make(clip("small.mp4"), network(model("several")), span=Span(0, None, 2))
+
+
 @pytest.fixture(scope="session")
 def damaged(video, tmp_path_factory):
     return blank(video("plain.mp4"), 0.5, 3000, tmp_path_factory.mktemp("damaged") / "damaged.mp4")

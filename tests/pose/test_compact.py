@@ -108,3 +108,11 @@ def test_records_that_are_being_written_are_read_as_they_come(tmp_path, kind):
     wanted[3::2, 4] = door[:4, 0, 0]
     assert np.array_equal(numbers, wanted, equal_nan=True)
     assert np.array_equal(parse(answer(Growing.open(tmp_path), 4, 6))[1], wanted[4:6], equal_nan=True)
+
+
+def test_only_the_animals_that_have_names_are_handed_on(tmp_path):
+    values = np.random.default_rng(1).random((3, 3, 2, 3)).astype(np.float32)
+    with Rows(tmp_path, {"scorer": "net", "points": POINTS[:4], "span": [0, 1]}) as rows:
+        rows.append([{"bodyparts": each} for each in values])
+        rows.flush()
+    assert np.array_equal(parse(answer(Growing.open(tmp_path), 0, 9))[1], values[:, :2].reshape(3, 4, 3))

@@ -10,7 +10,7 @@ import pytest
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import inspect
-from tests.pose.videos import SOURCE, WHOLE, blank
+from tests.pose.videos import SOURCE, WHOLE, blank, cut_open, ffmpeg, spoil
 
 
 def decoded(path):
@@ -128,6 +128,45 @@ def test_marked_frames_keep_their_places_in_a_part_of_the_video(damaged):
     _, numbers, unreadable, _ = read(path, size=4, start=31, stop=101, step=2, mark=True)
     assert numbers == list(range(31, 101, 2))
     assert unreadable == [number for number in every if number in numbers]
+
+
+@pytest.mark.parametrize("coding", [["libx265", "-x265-params", "log-level=none"], ["libaom-av1", "-cpu-used", "8"]])
+def test_where_opencv_leaves_frames_out_without_a_word_the_others_keep_their_places(tmp_path, coding):
+    whole = ffmpeg([*SOURCE, "-t", "2", "-c:v", *coding, "-g", "12"], tmp_path / "whole.mp4")
+    wanted = decoded(whole)
+    for number in (5, 17, 30):
+        path = spoil(whole, [number], tmp_path / f"spoiled-{number}.mp4")
+        pictures, numbers, unreadable, frames = read(path, mark=True)
+        assert numbers == list(range(60))
+        assert unreadable
+        rest = [each for each in numbers if each not in range(number // 12 * 12, number // 12 * 12 + 13)]
+        assert np.array_equal(pictures[rest], wanted[rest])
+        assert list(frames.shown) == pytest.approx([each / 30 for each in range(60)], abs=0.001)
+
+
+def test_frames_whose_predecessors_were_cut_away_are_marked_where_they_are(tmp_path):
+    path, leading, source = cut_open(tmp_path / "cut.mp4")
+    wanted = decoded(source)
+    pictures, numbers, unreadable, frames = read(path, mark=True)
+    assert leading > 0
+    assert unreadable == list(range(leading))
+    assert numbers == list(range(len(wanted) - 12 + leading))
+    assert np.array_equal(pictures[leading:], wanted[12:])
+    pictures, _, _, frames = read(path)
+    assert np.array_equal(pictures, wanted[12:])
+    assert frames.account() == [
+        f"The first {leading} frames cannot be decoded without what was cut away before them: "
+        f"row 0 is the frame at {leading / 30:.2f} s."
+    ]
+
+
+def test_a_reader_that_skips_frames_ends_at_once_too(tmp_path):
+    path = ffmpeg(
+        [*SOURCE[:3], "testsrc2=s=640x480:r=30:d=60", "-c:v", "libx264", "-preset", "ultrafast"], tmp_path / "long.mp4"
+    )
+    with Frames(path, inspect(path), step=10**6, size=1) as frames:
+        next(iter(frames))
+    assert frames.read < 1800
 
 
 def test_turned_pictures_are_turned_behind_a_damage_too(video, tmp_path):

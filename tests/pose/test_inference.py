@@ -131,6 +131,18 @@ def test_a_table_that_differs_in_a_bit_is_not_used(model, clip, monkeypatch):
     assert same(ours, by_deeplabcut(chosen, clip("clip.mp4")))
 
 
+def test_a_detectors_table_that_differs_in_a_bit_is_not_used_either(model, clip, monkeypatch):
+    from dlc_jupyter.pose import pixels
+
+    original, chosen = pixels._values, network(model("top-down"))
+    monkeypatch.setattr(pixels, "_values", lambda preprocessor: np.nextafter(original(preprocessor), np.float32(9)))
+    ours, loop = by_our_loop(chosen, clip("clip.mp4"))
+    assert [note.split(":")[0] for note in loop.notes] == [
+        "The detector's pictures were prepared by DeepLabCut, one by one"
+    ]
+    assert same(ours, by_deeplabcut(chosen, clip("clip.mp4")))
+
+
 def test_where_the_memory_does_not_suffice_batches_are_halved(model, clip, monkeypatch):
     import torch
 

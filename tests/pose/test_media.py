@@ -55,6 +55,7 @@ def test_the_facts_of_a_video(video):
         "duration": 4.0,
         "variable_rate": False,
         "sound": True,
+        "missing": None,
         "notes": [],
     }
 

@@ -140,3 +140,38 @@ def _no_picture(tick: int) -> bytes:
     bits = f"0101{tick % RATE:05b}10"
     bits += "0" + "1" * (-(len(bits) + 1) % 8)
     return VOP + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def spoil(video: Path, numbers: Sequence[int], target: Path) -> Path:
+    """Overwrite some packets, counted as they lie in the file, by ones."""
+    data = bytearray(video.read_bytes())
+    with av.open(str(video)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for number in numbers:
+        at, size = places[number]
+        data[at : at + size] = b"\xff" * size
+    target.write_bytes(data)
+    return target
+
+
+def cut_open(target: Path) -> tuple[Path, int, Path]:
+    """Make an MP4 that begins with frames whose predecessors were cut away, as cameras and careless cuts do.
+
+    Returns it, how many such frames there are, and the video that it was cut from.
+    """
+    options = "open-gop=1:bframes=3:scenecut=0:b-adapt=0:keyint=12:min-keyint=12"
+    source = ffmpeg([*SOURCE, "-c:v", "libx264", "-x264-params", options], target.with_name(f"whole-{target.name}"))
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        second = [number for number, packet in enumerate(packets) if packet.is_keyframe][1]
+        rest, first = packets[second:], packets[second].pts
+        start = min(packet.pts for packet in rest)
+        with av.open(str(target), "w", options={"use_editlist": "0"}) as out:
+            copied = out.add_stream_from_template(stream)
+            for packet in rest:
+                new = av.Packet(bytes(packet))
+                new.pts, new.dts, new.time_base = packet.pts - start, packet.dts - start, packet.time_base
+                new.stream, new.is_keyframe, new.duration = copied, packet.is_keyframe, packet.duration
+                out.mux(new)
+    return target, sum(packet.pts < first for packet in rest), source
