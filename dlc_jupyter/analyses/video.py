@@ -219,8 +219,10 @@ def _further(job: Job[Video.Parameters], media: Media, model: Model, poses: Pose
         return {}
     import numpy as np
 
-    found = tracks.from_h5(poses.h5, looked_at)
-    times, stem = np.asarray(media.times), poses.file("").name
+    found, stem = tracks.from_h5(poses.h5, range(looked_at.start, poses.rows, looked_at.step)), poses.file("").name
+    # Row 0 is the first frame that could be decoded. A stream may hold a frame more than it has times for.
+    times = np.asarray(media.times)[0 if wanted.on_bad_frame == "mark" else media.leading :]
+    times = np.append(times, times[-1] + media.gap * np.arange(1, poses.rows - len(times) + 1))
     made: dict[str, Path] = {}
     if "parquet" in wanted.formats:
         made["parquet_file"] = poses.folder / f"{stem}.parquet"

@@ -13,7 +13,7 @@ from dlc_jupyter import demo
 from dlc_jupyter.pose import compat
 from tests.analyses.conftest import FRAMES
 from tests.pose.test_tracks import assert_same
-from tests.pose.videos import SOURCE, blank, cut, ffmpeg
+from tests.pose.videos import SOURCE, blank, cut, cut_open, ffmpeg
 
 pytestmark = pytest.mark.deeplabcut
 
@@ -132,6 +132,15 @@ def test_further_files_have_the_same_poses_and_the_times_of_the_frames(run, clip
         [estimation] = [each for each in found if isinstance(each, ndx_pose.PoseEstimation)]
         series = next(each for name, each in estimation.pose_estimation_series.items() if "snout" in name.lower())
         assert series.data[:, 0].tolist() == snout["x"].tolist()
+
+
+def test_their_times_are_those_of_the_rows_where_the_first_frames_are_lost(run, tmp_path):
+    path, leading, _ = cut_open(tmp_path / "cut.mp4")
+    ran = run("video", path, formats=["parquet"])
+    table = pd.read_parquet(ran.result["parquet_file"])
+    assert table["time"].min() == pytest.approx(leading / 30)
+    assert table["time"].max() == pytest.approx((ran.result["frames"] - 1 + leading) / 30)
+    assert any("cannot be decoded without what was cut away" in note for note in ran.notes)
 
 
 @pytest.mark.parametrize("seen", [True, False])
