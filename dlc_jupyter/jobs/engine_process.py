@@ -265,6 +265,8 @@ class Engine:
             **dict.fromkeys(pools, threads),
             **dict.fromkeys(at_import, "1"),
             "MPLBACKEND": "Agg",
+            # pandas loads pyarrow where that is installed, whose allocator would start a thread of its own.
+            "JE_ARROW_MALLOC_CONF": "background_thread:false",
             # To look for GPUs without CUDA, which must not be initialised before the fork.
             "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
             "PYTHONUNBUFFERED": "1",

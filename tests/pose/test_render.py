@@ -204,7 +204,7 @@ def draw(source, tmp_path):
             painter = Marker(media.width, media.height, **options)
             render(video, media, painter, rows, tmp_path / "out.mp4", progress=progress)
         finally:
-            assert not [thread for thread in threading.enumerate() if thread.name.startswith("dlc-")]
+            assert not [thread for thread in threading.enumerate() if thread.name in ("dlc-frames", "dlc-writer")]
             assert not encoders()
         return tmp_path / "out.mp4"
 

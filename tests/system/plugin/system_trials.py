@@ -88,6 +88,7 @@ class AloneVideo(Video):
         tell, told = job.progress, []
 
         def progress(done, total, unit):
+            job._reported = 0.0  # however quick it is
             tell(done, total, unit)
             told.append(done)
             if job.parameters.hold_at and done >= job.parameters.hold_at:
