@@ -38,6 +38,10 @@ SOURCES: dict[str, str] = {
     "deeplabcut.pose_estimation_pytorch.data.postprocessor:build_bottom_up_postprocessor": "4399e5f95bff",
     "deeplabcut.pose_estimation_pytorch.data.postprocessor:build_top_down_postprocessor": "cae71d5ab386",
     "deeplabcut.pose_estimation_pytorch.data.postprocessor:PadOutputs": "0d3ff1ae8be6",
+    "deeplabcut.pose_estimation_pytorch.runners.inference:CTDInferenceRunner.predict": "aed62582f433",
+    "deeplabcut.pose_estimation_pytorch.config.ctd_conditions:ConditionsModelConfig": "92f81a557f69",
+    "deeplabcut.pose_estimation_pytorch.apis.tracklets:convert_detections2tracklets": "1947d1234473",
+    "deeplabcut.refine_training_dataset.stitch:stitch_tracklets": "4728b5854860",
 }
 
 
