@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import select
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -295,6 +296,8 @@ class Client:
     ) -> Iterator[HTTPResponse]:
         """Send a request, and give its answer while the connection is open."""
         connection = self._connection()
+        if body is not None and not isinstance(body, bytes):
+            body = _until_answered(body, connection)
         sent = {"Accept": "application/json", **(headers or {})}
         if self.token:
             sent["Authorization"] = f"token {self.token}"
@@ -336,6 +339,18 @@ class Client:
             context = ssl.create_default_context()
             return HTTPSConnection(self._host, self._port, timeout=self.timeout, context=context, blocksize=PIECE)
         return HTTPConnection(self._host, self._port, timeout=self.timeout, blocksize=PIECE)
+
+
+def _until_answered(body: Iterable[bytes], connection: HTTPConnection) -> Iterator[bytes]:
+    """Yield a body up to the moment at which the server answers: it has refused it, and the rest would be in vain.
+
+    Over TLS all is sent: there the server may have said something that is no answer.
+    """
+    for piece in body:
+        yield piece
+        sock = connection.sock
+        if sock is not None and not isinstance(sock, ssl.SSLSocket) and select.select([sock], [], [], 0)[0]:
+            return
 
 
 def _one(part: str) -> str:

@@ -162,7 +162,7 @@ def test_a_file_over_the_limit_is_refused_though_it_was_not_sent_to_the_end(clie
     sent: list[int] = []
     with pytest.raises(TooLarge):
         client.upload(path, lambda done, total: sent.append(done))
-    assert not sent or sent[-1] < 2048 * MIB
+    assert not sent or sent[-1] < 1024 * MIB
 
 
 def test_first_characters_that_two_ids_share_are_refused(client: Client, tmp_path: Path) -> None:
