@@ -22,23 +22,23 @@ class TimedSleep(Sleep):
 
 
 class TimedVideo(Video):
-    """Poses of a video, and how long ``deeplabcut.analyze_videos`` took of the whole."""
+    """Poses of a video, and how long it took of the whole to make them and write their files."""
 
     name = "timed_video"
 
     def run(self, job: Job[Any]) -> dict[str, Any]:
-        """Do what `video` does, in a process of its own, with a clock around DeepLabCut's function."""
-        import deeplabcut
+        """Do what `video` does, in a process of its own, with a clock around what makes the poses."""
+        from dlc_jupyter.pose import analyze as module
 
         inside: list[float] = []
-        analyze_videos = deeplabcut.analyze_videos
+        analyze = module.analyze
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             began = time.perf_counter()
             try:
-                return analyze_videos(*args, **kwargs)
+                return analyze(*args, **kwargs)
             finally:
                 inside.append(time.perf_counter() - began)
 
-        deeplabcut.analyze_videos = timed
+        module.analyze = timed
         return {**super().run(job), "inside": sum(inside)}

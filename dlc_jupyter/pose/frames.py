@@ -7,6 +7,7 @@ word at the first packet that cannot be decoded), `Frames` says so, or goes on w
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from array import array
@@ -159,10 +160,9 @@ class Frames:
 
     def _run(self) -> None:
         try:
-            self._decode()
+            with contextlib.suppress(_Stopped):
+                self._decode()
             self._full.put(None)
-        except _Stopped:
-            pass
         except BaseException as error:
             self._full.put(error)
 

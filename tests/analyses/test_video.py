@@ -116,7 +116,9 @@ def test_a_part_of_the_frames_can_be_looked_at(run, clip):
 
 
 def test_further_files_have_the_same_poses_and_the_times_of_the_frames(run, clip):
-    pynwb, ndx_pose = pytest.importorskip("pynwb"), pytest.importorskip("ndx_pose")
+    import ndx_pose
+    import pynwb
+
     start = "2026-01-31T10:00:00+01:00"
     ran = run("video", clip, formats=["parquet", "nwb"], session_start=start, start=4, step=2)
     poses = pd.read_hdf(ran.result["h5_file"])[ran.result["scorer"]]
