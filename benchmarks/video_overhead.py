@@ -1,8 +1,8 @@
 """Overhead: the time of a `video` analysis on a warm engine, minus that of making the poses and their files inside it.
 
-That inside is our own loop, in the place of `deeplabcut.analyze_videos`. From POST /analysis to succeeded: the queue, the
-engine's fork, staging, reading the container, checking and storing. Beside it, `deeplabcut.analyze_videos` is called
-directly, in a process that has done so before.
+That inside is our own loop, in the place of `deeplabcut.analyze_videos`. From POST /analysis to succeeded: the queue,
+the engine's fork, staging, reading the container, checking and storing. Beside it, `deeplabcut.analyze_videos`
+is called directly, in a process that has done so before.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def analysis(own: OwnServer, file_id: str) -> tuple[float, float]:
-    """Have the video analysed; return how long that took from request to success, and what making the poses took of it."""
+    """Have the video analysed; return how long that took from request to success, and the making of poses within."""
     values = {"analysis": "timed_video", "file_id": file_id, "model": demo.MODEL_NAME, "fresh": True}
     began = time.time()
     created, _seconds = KeepAlive(own).request("POST", "analysis", values)
