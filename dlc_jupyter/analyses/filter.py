@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from dlc_jupyter.analyses.base import Analysis, Job
-from dlc_jupyter.analyses.video import (
+from dlc_jupyter.analyses.poses import (
     DESCRIPTION,
+    ORIGIN,
     PoseParameters,
     describe,
     given_or_new_poses,
@@ -29,8 +30,7 @@ class Filter(Analysis):
         "csv_file": "The same as CSV.",
         "unfiltered_h5_file": "The poses they were made of; null where poses_from names the analysis that has them.",
         "frames": "How many frames of the video the files go through.",
-        "poses_from": "The analysis whose poses were smoothed; null where they were made for this one.",
-        "provenance": "As in the result of video; the parameters are those of the filter too.",
+        **ORIGIN,
         **DESCRIPTION,
     }
 

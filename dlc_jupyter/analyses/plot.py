@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from dlc_jupyter.analyses.base import Analysis, Job
-from dlc_jupyter.analyses.video import (
+from dlc_jupyter.analyses.poses import (
     DESCRIPTION,
+    ORIGIN,
+    ColorBy,
+    DisplayedBodyparts,
+    Filtered,
+    PCutoff,
     PoseParameters,
     describe,
     given_or_new_poses,
@@ -35,30 +40,17 @@ class Plot(Analysis):
         "speed_file": "How far each body part moved from each frame to the next, in pixels per second by the times at "
         "which the video shows its frames.",
         "frames": "How many frames of the video the pictures go through.",
-        "pcutoff": "Positions with a likelihood below this are not drawn.",
+        "pcutoff": "Positions with a likelihood below this are neither drawn nor used for speeds.",
+        **ORIGIN,
         "poses_from": "The analysis whose poses were drawn; null where they were made for this one: their files are "
         "then in the result as in that of video.",
-        "provenance": "As in the result of video; the parameters are those of the pictures too.",
         **DESCRIPTION,
     }
 
     class Parameters(PoseParameters):
-        pcutoff: Annotated[
-            float | None,
-            Field(
-                ge=0,
-                le=1,
-                description="Positions with a likelihood below this are not drawn, and not used for speeds. "
-                "Left out: as in the project's config.yaml.",
-            ),
-        ] = None
-        displayedbodyparts: Annotated[
-            list[str] | None, Field(description="The body parts that are drawn. Left out: all of them.")
-        ] = None
-        color_by: Annotated[
-            Literal["bodypart", "individual"],
-            Field(description="Whether each body part or each individual has a colour of its own."),
-        ] = "bodypart"
+        pcutoff: PCutoff = None
+        displayedbodyparts: DisplayedBodyparts = None
+        color_by: ColorBy = "bodypart"
         format: Annotated[
             Literal["svg", "png"],
             Field(
@@ -66,9 +58,7 @@ class Plot(Analysis):
                 "the least and the greatest value of each stretch, and trajectories are pixels within it."
             ),
         ] = "svg"
-        filtered: Annotated[
-            bool, Field(description="Whether the poses are smoothed first (deeplabcut.filterpredictions, median of 5).")
-        ] = False
+        filtered: Filtered = False
 
     @classmethod
     def poses_of(cls, parameters: Plot.Parameters) -> tuple[str, dict[str, Any]]:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from dlc_jupyter.errors import BadRequest, NotFound
+from dlc_jupyter.pose.digests import Digests, read_sha256
 from dlc_jupyter.pose.projects import (
     CONFIG,
     PYTORCH_MODELS,
@@ -61,7 +60,7 @@ class Models:
     def __init__(self, models: Mapping[str, str], models_dir: str) -> None:
         self._registered = dict(models)
         self._models_dir = models_dir
-        self._digests = _Digests()
+        self._digests = Digests(_digest)
 
     def all(self) -> list[Model]:
         """Return every model, sorted by name. Those that cannot be used say why in `problem`."""
@@ -231,41 +230,12 @@ def _deciding_files(model: Model, trainingsetindex: int | None, shuffle: int | N
             yield from ((str(path.relative_to(project)), path) for path in network.files())
 
 
-@dataclass
-class _Digest:
-    """The SHA-256 of a file as it was at `stamp`."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    stamp: tuple[int, int] | None = None
-    value: str = ""
-
-
-class _Digests:
-    """The SHA-256 of files. Whoever wants one that is being computed waits for it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[Path, _Digest] = {}
-
-    def of(self, path: Path) -> str:
-        """Return that of a file, which is read where it has changed since."""
-        with self._lock:
-            known = self._known.setdefault(path, _Digest())
-        with known.lock:
-            stat = path.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size)
-            if known.stamp != stamp:
-                known.value, known.stamp = _digest(path), stamp
-            return known.value
-
-
 def _digest(path: Path) -> str:
     if path.name == CONFIG:
         # Where the project lies, and which videos it was made from, changes no pose.
         values = {key: value for key, value in read_yaml(path).items() if not _is_place(key)}
         return hashlib.sha256(yaml.safe_dump(values, allow_unicode=True).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return read_sha256(path)
 
 
 def _is_place(key: Any) -> bool:  # YAML knows keys that are no text

@@ -1,5 +1,6 @@
 """`filter`: the smoothed poses are DeepLabCut's own, and what it keeps silent about is said."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_poses_made_earlier_are_smoothed_and_named(run, clip, poses, monkeypatch
     assert ran.result["frames"] == FRAMES
     assert ran.result["scorer"] == scorer
     assert ran.result["provenance"]["model_files"] == poses.result["provenance"]["model_files"] != []
-    assert ran.result["provenance"]["parameters"]["windowlength"] == 5
+    assert ran.result["provenance"]["afterwards"]["parameters"]["windowlength"] == 5
     assert ran.progress[-1] == {"done": 2 * FRAMES, "total": 2 * FRAMES, "unit": "frames"}
 
 
@@ -83,7 +84,26 @@ def test_new_poses_are_in_the_result(run, clip, poses):
     assert result["poses_from"] is None
     expected = pd.read_hdf(poses.result["h5_file"])
     pd.testing.assert_frame_equal(pd.read_hdf(result["unfiltered_h5_file"]), expected, check_exact=True)
-    assert result["provenance"]["model_files"]
+    made = result["provenance"]
+    assert {name: made[name] for name in made if name != "afterwards"} == poses.result["provenance"]
+
+
+def test_where_earlier_poses_are_from_is_told_apart_from_what_is_done_with_them(run, clip, poses):
+    made = poses.result["provenance"] | {
+        "device": "Another GPU",
+        "versions": {**poses.result["provenance"]["versions"], "torch": "1.0"},
+        "fallbacks": ["They were made in another way."],
+    }
+    notes = ["Three frames could not be decoded.", "They were made in another way."]
+    earlier = dataclasses.replace(poses, result={**poses.result, "provenance": made, "notes": notes})
+    ran = run("filter", clip, poses=earlier, windowlength=7)
+    told = dict(ran.result["provenance"])
+    afterwards = told.pop("afterwards")
+    assert told == made
+    assert afterwards["parameters"]["windowlength"] == 7
+    assert "model" not in afterwards["parameters"]
+    assert afterwards["versions"] == poses.result["provenance"]["versions"]
+    assert ran.notes[:2] == notes
 
 
 def test_the_same_poses_are_wanted_as_for_video():
