@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from dlc_jupyter.analyses.base import Analysis, Job
-from dlc_jupyter.analyses.video import (
+from dlc_jupyter.analyses.poses import (
     DESCRIPTION,
+    ORIGIN,
+    ColorBy,
+    DisplayedBodyparts,
+    Filtered,
+    PCutoff,
     PoseParameters,
     describe,
-    find_poses,
-    given_poses,
+    given_or_new_poses,
     open_video,
-    pose_task,
-    provenance,
     video_request,
 )
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
     from dlc_jupyter.pose.media import Media
+    from dlc_jupyter.pose.render import Style
 
 #: The qualitative and continuous colormaps that people use for body parts; all of them are matplotlib's.
 Colormap = Literal[
@@ -39,23 +42,16 @@ class Label(Analysis):
     results: ClassVar = {
         "video_file": "The labelled video: MP4, H.264, at a constant rate of frames.",
         "frames": "Frames of it.",
-        "poses_from": "The analysis whose poses were drawn; null where they were made for this one. Then there are "
-        "h5_file, csv_file, meta_file, full_file and provenance too, as for video.",
+        **ORIGIN,
+        "poses_from": "The analysis whose poses were drawn; null where they were made for this one: their files are "
+        "then in the result as in that of video.",
         **DESCRIPTION,
         "width, height": "Of the labelled video, in pixels: even numbers.",
         "codec": "Of the labelled video: h264.",
     }
 
     class Parameters(PoseParameters):
-        pcutoff: Annotated[
-            float | None,
-            Field(
-                ge=0,
-                le=1,
-                description="Body parts with a likelihood below this are not drawn. "
-                "Left out: as in the project's config.yaml.",
-            ),
-        ] = None
+        pcutoff: PCutoff = None
         draw_skeleton: Annotated[
             bool, Field(description="Whether the lines of the project's skeleton are drawn between the body parts.")
         ] = False
@@ -68,9 +64,7 @@ class Label(Analysis):
                 "DeepLabCut counts the present one among them. 0: no trail.",
             ),
         ] = 0
-        displayedbodyparts: Annotated[
-            list[str] | None, Field(description="The body parts that are drawn. Left out: all of them.")
-        ] = None
+        displayedbodyparts: DisplayedBodyparts = None
         dotsize: Annotated[
             int | None,
             Field(ge=1, le=200, description="Radius of the dots in pixels. Left out: as in the project's config.yaml."),
@@ -87,19 +81,14 @@ class Label(Analysis):
                 "Left out: as in the project's config.yaml.",
             ),
         ] = None
-        color_by: Annotated[
-            Literal["bodypart", "individual"],
-            Field(description="Whether each body part or each individual has a colour of its own."),
-        ] = "bodypart"
+        color_by: ColorBy = "bodypart"
         confidence_to_alpha: Annotated[
             bool, Field(description="Whether dots are the paler, the lower their likelihood.")
         ] = False
         displaycropped: Annotated[
             bool, Field(description="Whether only the part of the picture that was analysed is shown.")
         ] = False
-        filtered: Annotated[
-            bool, Field(description="Whether the poses are smoothed first (deeplabcut.filterpredictions, median of 5).")
-        ] = False
+        filtered: Filtered = False
         fastmode: Annotated[
             bool,
             Field(
@@ -120,32 +109,38 @@ class Label(Analysis):
         video, media, network, model = open_video(job)
         style = Style(**{name: getattr(job.parameters, name) for name in Style.__dataclass_fields__})
         notes = style.check(model)
-        poses = given_poses(job, network)
-        total = media.frames * (1 if poses else 2)
+        # Two passes over the video; one where the poses were made earlier.
+        total, before = 2 * media.frames, media.frames
 
         def progress(done: int) -> None:
             job.progress(min(done, total - 1), total, "frames")
 
-        made: dict[str, Any] = {}
-        if poses is None:
-            poses = find_poses(job, pose_task(job, video, media, network), save_as_csv=True, progress=progress)
-            made = {**poses.as_result(), "provenance": provenance(job, media, poses)}
-        target, before = job.scratch / "labeled.mp4", total - media.frames
+        poses, origin = given_or_new_poses(job, video, media, network, progress)
+        made = poses.as_result()
+        if origin["poses_from"]:
+            total, before, made = media.frames, 0, {}
+        target = job.scratch / "labeled.mp4"
         drawn = draw(network, poses, video, media, style, target, progress=lambda done: progress(before + done))
         job.progress(total, total, "frames")
-        for note in (*notes, *poses.notes, *poses.fallbacks, *_notes(media)):
+        for note in (*notes, *poses.notes, *poses.fallbacks, *_notes(media, style)):
             job.note(note)
-        earlier = None if made or job.poses is None else job.poses.analysis_id
         return {
             "video_file": target,
             **made,
             **describe(job, media, model, poses.scorer),
             **drawn,
-            "poses_from": earlier,
+            **origin,
         }
 
 
-def _notes(media: Media) -> Iterator[str]:
+def _notes(media: Media, style: Style) -> Iterator[str]:
+    from dlc_jupyter.pose import compat
+
+    if style.fastmode and (changed := compat.drawing_changed()):
+        yield (
+            "The labelled video may look otherwise than DeepLabCut's own: this DeepLabCut is another than the one "
+            f"after which drawing was made ({changed[0].rpartition(':')[2]} differs). The poses do not depend on it."
+        )
     if media.sound:
         yield "The labelled video has no sound."
     if media.variable_rate:

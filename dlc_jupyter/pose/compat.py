@@ -2,17 +2,19 @@
 
 `inference` does in its own way what some functions of DeepLabCut do, and calls others that are not part of its public
 interface. Another release may change any of them without a word. So their sources are compared with those that were
-read; where one is another, DeepLabCut's own loop runs (`direct`), and the result says why.
+read. Where one is another that the poses depend on, DeepLabCut's own loop runs (`direct`), and the result says why.
+Where drawing is another, only the labelled video may look otherwise than DeepLabCut's, and its result says so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 
-#: SHA-256 (the first 12 digits) of the sources in DeepLabCut 3.0.2.
+#: Of what decides the poses: SHA-256 (the first 12 digits) of the sources in DeepLabCut 3.0.2.
 SOURCES: dict[str, str] = {
     "deeplabcut.utils.auxfun_videos:VideoReader": "12bbc2298196",
     "deeplabcut.pose_estimation_pytorch.apis.videos:VideoIterator": "07d1056b71c4",
@@ -44,11 +46,31 @@ SOURCES: dict[str, str] = {
     "deeplabcut.refine_training_dataset.stitch:stitch_tracklets": "4728b5854860",
 }
 
+#: Of what decides the pixels of a labelled video (`drawing`, `render`). No pose depends on it.
+DRAWING: dict[str, str] = {
+    "deeplabcut.utils.make_labeled_video:CreateVideo": "2b6b39898fa0",
+    "deeplabcut.utils.make_labeled_video:get_segment_indices": "d7e2f5c097dd",
+    "deeplabcut.utils.make_labeled_video:create_labeled_video": "17e8e424358f",
+    "deeplabcut.utils.make_labeled_video:proc_video": "6801d19746df",
+    "deeplabcut.utils.make_labeled_video:create_video": "e11d2074c8fc",
+    "deeplabcut.utils.make_labeled_video:_get_default_conf_to_alpha": "83899ab84134",
+}
+
 
 @cache
 def changed() -> tuple[str, ...]:
-    """Return the names of the functions and classes that are not as they were read, or not there."""
-    return tuple(name for name, wanted in SOURCES.items() if fingerprint(name) != wanted)
+    """Return the names of what decides the poses and is not as it was read, or not there."""
+    return _changed(SOURCES)
+
+
+@cache
+def drawing_changed() -> tuple[str, ...]:
+    """Return the names of what decides how poses are drawn and is not as it was read, or not there."""
+    return _changed(DRAWING)
+
+
+def _changed(sources: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name for name, wanted in sources.items() if fingerprint(name) != wanted)
 
 
 def fingerprint(name: str) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dlc_jupyter.pose import compat
 from dlc_jupyter.pose.containers import boxes
 from dlc_jupyter.pose.media import inspect
 from tests.analyses.conftest import FRAMES
@@ -79,6 +80,26 @@ def test_poses_that_exist_are_used_and_draw_the_same_video(run, clip, labelled):
     assert {each["total"] for each in labelled.progress} == {2 * FRAMES}
     first, second = pictures(labelled.result["video_file"]), pictures(again.result["video_file"])
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_where_the_poses_are_from_is_said_whoever_has_made_them(run, clip, labelled):
+    poses = run("video", clip)
+    poses.result["notes"] = ["Three frames could not be decoded."]
+    again = run("label", clip, pcutoff=0.4, dotsize=6, poses=poses)
+    assert again.notes == poses.result["notes"]
+    for told in (labelled.result["provenance"], again.result["provenance"]):
+        afterwards = told.pop("afterwards")
+        assert afterwards["parameters"]["dotsize"] == 6
+        assert afterwards["versions"] == poses.result["provenance"]["versions"]
+        assert told == poses.result["provenance"]
+
+
+def test_a_deeplabcut_that_draws_otherwise_is_told_of(run, clip, monkeypatch):
+    monkeypatch.setattr(compat, "drawing_changed", lambda: ("deeplabcut.somewhere:CreateVideo",))
+    ran = run("label", clip)
+    (note,) = ran.notes
+    assert "CreateVideo differs" in note
+    assert ran.result["provenance"]["fallbacks"] == []  # the poses were made as always
 
 
 def test_poses_of_which_a_file_is_gone_are_made_anew(run, clip):
