@@ -227,6 +227,11 @@ class Analysis:
         return None
 
     @classmethod
+    def weights_of(cls, parameters: Any, folder: Path | None) -> Sequence[Path]:
+        """Name the files in `Settings.superanimal_dir` with which `run` looks at a video: they decide its result."""
+        return ()
+
+    @classmethod
     def summary(cls) -> str:
         """The docstring's first line."""
         return (cls.__doc__ or cls.name).strip().splitlines()[0]

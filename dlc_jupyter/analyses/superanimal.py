@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
-from dlc_jupyter.analyses.video import DESCRIPTION, provenance
+from dlc_jupyter.analyses.poses import DESCRIPTION, Device, provenance
+from dlc_jupyter.pose.weights import weight_files
 
 Name = Literal["superanimal_topviewmouse", "superanimal_quadruped", "superanimal_bird", "superanimal_humanbody"]
 PoseModel = Literal["hrnet_w32", "resnet_50", "rtmpose_s", "rtmpose_x"]
@@ -80,13 +82,7 @@ class SuperAnimal(Analysis):
         detector_batch_size: Annotated[
             int, Field(ge=1, le=1024, description="Frames that the detector sees at once.")
         ] = 1
-        device: Annotated[
-            str | None,
-            Field(
-                pattern=r"^(cpu|cuda(:\d{1,2})?)$",
-                description="Where the networks run: cpu, cuda, or cuda:<number>. Left out: as the server is set up.",
-            ),
-        ] = None
+        device: Device = None
 
         @model_validator(mode="after")
         def _known_together(self) -> Self:
@@ -95,6 +91,11 @@ class SuperAnimal(Analysis):
                 if wanted not in there:
                     raise ValueError(f"{self.superanimal_name} has no {wanted}. There are: {', '.join(there)}.")
             return self
+
+    @classmethod
+    def weights_of(cls, parameters: SuperAnimal.Parameters, folder: Path | None) -> list[Path]:
+        """Name the weights of the pose model and the detector, as far as they are there."""
+        return weight_files(parameters.superanimal_name, parameters.model_name, parameters.detector_name, folder)
 
     def run(self, job: Job[SuperAnimal.Parameters]) -> dict[str, Any]:
         """Find the weights, analyse the video, and describe the result."""
@@ -112,6 +113,7 @@ class SuperAnimal(Analysis):
         animal.find()
         video = job.inputs[0].path
         media = inspect(video)
+        job.tell_media(job.inputs[0].file_id, media.as_json())
         media.check_whole()
         total = 2 * media.frames  # the detector reads them first
         found = modelzoo.analyze(

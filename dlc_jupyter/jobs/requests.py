@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -14,7 +16,9 @@ from dlc_jupyter.analyses.base import Analysis, find_analysis
 from dlc_jupyter.errors import Refusal
 from dlc_jupyter.jobs.installed import Installed
 from dlc_jupyter.jobs.records import Record, Request
+from dlc_jupyter.pose.digests import Digests
 from dlc_jupyter.pose.models import Models
+from dlc_jupyter.pose.projects import expanded
 from dlc_jupyter.settings import Settings
 
 
@@ -32,6 +36,8 @@ class Requests:
     def __init__(self, settings: Settings, models: Models) -> None:
         self._models = models
         self._installed = Installed(settings.engine_python)
+        self._weights_dir = expanded(settings.superanimal_dir) if settings.superanimal_dir else None
+        self._weights = Digests()
 
     def versions(self) -> dict[str, str | None]:
         """Return the versions of Python, DeepLabCut and torch where the engine runs."""
@@ -121,7 +127,7 @@ class Requests:
             model = self._models.find(getattr(parameters, "model"), analysis.model_kind)  # noqa: B009
         if not analysis.reusable:
             return None
-        decisive = {
+        decisive: dict[str, Any] = {
             "analysis": analysis.name,
             "parameters": parameters.model_dump(mode="json"),
             "files": list(file_ids),
@@ -134,4 +140,14 @@ class Requests:
             "deeplabcut": deeplabcut or self.versions()["deeplabcut"],
             "dlc_jupyter": ".".join(__version__.split(".")[:2]),
         }
+        if weights := self._digests(analysis.weights_of(parameters, self._weights_dir)):
+            decisive["weights"] = weights
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def _digests(self, paths: Iterable[Path]) -> dict[str, str]:
+        """Return the digests of files by their names, but for those that cannot be read: `run` will say so."""
+        digests = {}
+        for path in paths:
+            with contextlib.suppress(OSError):
+                digests[path.name] = self._weights.of(path)
+        return digests

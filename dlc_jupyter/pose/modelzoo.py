@@ -21,9 +21,7 @@ from dlc_jupyter.pose.direct import watched
 from dlc_jupyter.pose.encoding import check_playable, make_playable
 from dlc_jupyter.pose.media import Media
 from dlc_jupyter.pose.network import LOG, explained
-
-#: Its detector is torchvision's, trained on COCO.
-HUMAN = "superanimal_humanbody"
+from dlc_jupyter.pose.weights import HUMAN, zoo_file
 
 #: What DeepLabCut writes for x, y and likelihood of an animal that is not there.
 _NOWHERE = -1.0
@@ -233,7 +231,7 @@ def _of_the_zoo(animal: str, part: str) -> Weights:
 
     address = {name: url for kind in _load_pytorch_dataset_models(animal).values() for name, url in kind.items()}[part]
     repository = "/".join(address.split("/")[:2])
-    name = f"{animal}_{part}.pt"
+    name = zoo_file(animal, part)
     there = MODEL_FILENAME_MAPPING.get(f"{animal}_{part}", name)
     renamed = "" if there == name else f", where it is called {there}"
     return Weights(name, f"{repository} at Hugging Face{renamed}")

@@ -4,6 +4,7 @@ The weights of DeepLabCut's zoo are not here. The networks are real and of the r
 `deeplabcut.video_inference_superanimal` itself runs them; one test puts another in its place to see what it is given.
 """
 
+import itertools
 import json
 import socket
 from pathlib import Path
@@ -287,6 +288,8 @@ def test_deeplabcut_is_asked_as_it_wants_to_be(look, deeplabcut, tmp_path, monke
     monkeypatch.setattr(deeplabcut, "video_inference_superanimal", infer)
     ran = look(tmp_path, max_individuals=3, pcutoff=0.2, batch_size=4, detector_batch_size=2)
     assert ran.result["bodyparts"] == ["nose"]
+    ((file_id, facts),) = [(told["file_id"], told["facts"]) for kind, told in ran.told if kind == "media"]
+    assert (file_id, facts["frames"], facts["codec"]) == ("0" * 40, FRAMES, "h264")
     assert [Path(asked.pop(f"customized_{part}_checkpoint")).name for part in ("pose", "detector")] == FILES
     assert Path(asked.pop("dest_folder")).parent == ran.scratch
     assert asked == {
@@ -330,3 +333,20 @@ def test_the_zoo_is_that_of_the_installed_deeplabcut(deeplabcut):
         assert set(models) == set(get_available_models(name))
         there = TORCHVISION_DETECTORS if name == "superanimal_humanbody" else get_available_detectors(name)
         assert set(detectors) == set(there)
+
+
+@pytest.mark.deeplabcut
+def test_the_server_knows_the_names_of_the_weights_too(deeplabcut, tmp_path):
+    from dlc_jupyter.pose import modelzoo
+
+    for name, (models, detectors) in KNOWN.items():
+        for model, detector in itertools.product(models, detectors):
+            for each in modelzoo.SuperAnimal(name, model, detector, tmp_path).weights():
+                (tmp_path / each.name).touch()
+    cls = find_analysis("superanimal")
+    for name, (models, detectors) in KNOWN.items():
+        for model, detector in itertools.product(models, detectors):
+            values = {"superanimal_name": name, "model_name": model, "detector_name": detector}
+            found = cls.weights_of(cls.validate(values), tmp_path)
+            assert found == modelzoo.SuperAnimal(name, model, detector, tmp_path).find()
+    assert cls.weights_of(cls.validate(QUADRUPED), None) == []

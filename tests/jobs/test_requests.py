@@ -70,6 +70,35 @@ def test_another_snapshot_has_another_key(requests: Requests, snapshot: Path) ->
     assert key(requests) != before
 
 
+def test_other_weights_of_the_same_name_have_another_key(tmp_path: Path) -> None:
+    settings = Settings(data_dir=str(tmp_path / "dlc"), superanimal_dir=str(tmp_path))
+    values = {"superanimal_name": "superanimal_quadruped", "model_name": "rtmpose_s"}
+
+    def key() -> str | None:
+        return Requests(settings, Models({}, "")).prepare("superanimal", values, [VIDEO]).request_key
+
+    pose = tmp_path / "superanimal_quadruped_rtmpose_s.pt"
+    detector = tmp_path / "superanimal_quadruped_fasterrcnn_mobilenet_v3_large_fpn.pt"
+    keys = [key()]
+    for path in (pose, detector):
+        for content in (b"weights", b"WEIGHTS"):
+            path.write_bytes(content)
+            keys.append(key())
+    assert len(set(keys)) == 5
+    (tmp_path / "superanimal_quadruped_hrnet_w32.pt").write_bytes(b"of another model")
+    assert key() == keys[-1]
+
+
+def test_weights_that_are_replaced_while_the_server_runs_are_noticed(tmp_path: Path) -> None:
+    requests = Requests(Settings(data_dir=str(tmp_path / "dlc"), superanimal_dir=str(tmp_path)), Models({}, ""))
+    values = {"superanimal_name": "superanimal_quadruped", "model_name": "rtmpose_s"}
+    pose = tmp_path / "superanimal_quadruped_rtmpose_s.pt"
+    pose.write_bytes(b"weights")
+    before = requests.prepare("superanimal", values, [VIDEO]).request_key
+    pose.write_bytes(b"trained longer")
+    assert requests.prepare("superanimal", values, [VIDEO]).request_key != before
+
+
 def test_another_deeplabcut_has_another_key(requests: Requests, monkeypatch: pytest.MonkeyPatch) -> None:
     before = key(requests)
     monkeypatch.setattr(requests, "versions", lambda: {"deeplabcut": "9.0"})
