@@ -1,0 +1,305 @@
+"""Synthetic cameras of which everything is known: what they see of a board and of moving body parts is exact.
+
+The scene's axes are those of the first camera, in millimetres: x goes right, y down, z away from it. What happens,
+happens around `CENTRE`, at which all cameras look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc_jupyter.pose.boards import Board
+from dlc_jupyter.pose.cameras import Array, Camera, Rig
+
+Picture = NDArray[np.uint8]
+
+DISTANCE = 600.0
+CENTRE = np.array([0.0, 0.0, DISTANCE])
+#: How far from `CENTRE` any body part goes.
+REACH = 140.0
+#: From the first camera to the last, in degrees, as seen from `CENTRE`.
+SPREAD = {1: 0, 2: 30, 3: 60, 4: 90, 5: 110, 6: 130}
+#: Rays for each pixel, along each side.
+RAYS = 4
+#: Pixels of the drawing of a board, along the side of a square.
+TEXELS = 48
+
+WHITE, BLACK, GREY = 228, 24, 120
+
+
+def rig(cameras: int, size: tuple[int, int] = (640, 480), distorted: bool = True, seed: int = 0) -> Rig:
+    """Return cameras on an arc around `CENTRE`, at differing heights. Each has a lens of its own."""
+    random = np.random.default_rng([seed, cameras])
+    made = []
+    angles = np.deg2rad(np.linspace(0, SPREAD.get(cameras, 150), cameras))
+    for number, angle in enumerate(angles):
+        height = 0.0 if number == 0 else float(random.uniform(-0.35, 0.1))
+        away = DISTANCE * (1.0 if number == 0 else random.uniform(0.95, 1.1))
+        towards = np.array([np.sin(angle), height, -np.cos(angle)])
+        rotation, translation = looking(CENTRE + away * towards / np.linalg.norm(towards), CENTRE)
+        made.append(
+            Camera(
+                name=f"camera-{number + 1}",
+                size=size,
+                matrix=_matrix(size, random),
+                distortion=_lens(random) if distorted else np.zeros(5),
+                rotation=rotation,
+                translation=translation,
+            )
+        )
+    return Rig(tuple(made), unit="mm", source="drawn")
+
+
+def looking(place: Array, target: Array) -> tuple[Array, Array]:
+    """Return rotation and translation of a camera at `place` that looks at `target` and stands upright."""
+    ahead = (target - place) / np.linalg.norm(target - place)
+    right = np.cross(np.array([0.0, 1.0, 0.0]), ahead)
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(ahead, right), ahead])
+    return rotation, -rotation @ place
+
+
+def motion(frames: int, bodyparts: int, seed: int = 0) -> Array:
+    """Return where body parts are, shape (frames, bodyparts, 3): those of a bent animal that runs about `CENTRE`.
+
+    Every camera of a `rig` sees all of them in every frame.
+    """
+    random = np.random.default_rng(seed)
+    phase = random.uniform(0, 2 * np.pi, 6)
+    time = np.arange(frames) / 30
+    path = np.stack(
+        [
+            65 * np.sin(0.9 * time + phase[0]),
+            35 * np.sin(1.3 * time + phase[1]),
+            55 * np.sin(0.7 * time + phase[2]),
+        ],
+        axis=-1,
+    )
+    along = np.linspace(-45, 45, bodyparts) if bodyparts > 1 else np.zeros(1)
+    heading = 1.1 * time + 0.6 * np.sin(2 * time + phase[3])
+    turn = heading[:, None] + along * 0.008 * np.sin(1.9 * time + phase[4])[:, None]
+    offset = np.stack(
+        [np.cos(turn), 0.3 * np.sin(1.7 * time + phase[5])[:, None] * np.ones_like(turn), np.sin(turn)], -1
+    )
+    # Hardly two body parts of an animal lie on one line.
+    aside = random.uniform(-12, 12, (bodyparts, 3)) * (1 if bodyparts > 1 else 0)
+    return np.asarray(CENTRE + path[:, None] + along[:, None] * offset + aside)
+
+
+@dataclass(frozen=True, eq=False)
+class BoardPictures:
+    """Pictures of a board, and where it really was.
+
+    Attributes
+    ----------
+    pictures : list of list of ndarray of uint8, shape (height, width, 3)
+        By camera.
+    rotations, translations : ndarray of float64, shapes (count, 3, 3) and (count, 3)
+        A point b of the board is at ``rotation @ b + translation`` in the scene.
+    corners : ndarray of float64, shape (cameras, count, corners, 2)
+        The pixels of `Board.points`; NaN where the board is not wholly seen from its front.
+    """
+
+    pictures: list[list[Picture]]
+    rotations: Array
+    translations: Array
+    corners: Array
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which cameras see all of the board, shape (cameras, count)."""
+        return np.asarray(np.isfinite(self.corners).all(axis=(2, 3)))
+
+
+def board_pictures(
+    rig: Rig, board: Board, count: int, seed: int = 0, *, noise: float = 1.0, shown: Any = None, blur: float = 0.6
+) -> BoardPictures:
+    """Show a board to all cameras, `count` times, each time at another place.
+
+    Parameters
+    ----------
+    noise : float
+        Standard deviation of the noise in each pixel, in grey values.
+    shown : array of bool, shape (cameras, count), optional
+        Which pictures show the board at all.
+    blur : float
+        Standard deviation of the lens's blur, in pixels.
+    """
+    random = np.random.default_rng([seed, 7])
+    rotations, translations = np.empty((count, 3, 3)), np.empty((count, 3))
+    width, height = extent(board)
+    middle = np.append(board.points.mean(axis=0)[:2], 0.0)
+    for number in range(count):
+        facing = rig.cameras[number % len(rig)]
+        tilt = cv2.Rodrigues(
+            np.append(random.choice([-1, 1], 2) * random.uniform(0.15, 0.65, 2), random.uniform(-0.6, 0.6))
+        )[0]
+        rotations[number] = facing.rotation.T @ tilt
+        # Over all of the camera's picture, near and far, and most of the time wholly in it.
+        depth = random.uniform(0.65, 1.1) * DISTANCE
+        free = np.array(facing.size) / facing.matrix[0, 0] * depth - np.array([width, height]) * 0.8
+        across = np.append(random.uniform(-0.5, 0.5, 2) * np.maximum(free, 20) * (1.0 if number % 2 else 0.5), depth)
+        place = facing.rotation.T @ (across - facing.translation)
+        translations[number] = place - rotations[number] @ middle
+    texture = drawing(board)
+    shown = np.ones((len(rig), count), bool) if shown is None else np.asarray(shown, bool)
+    pictures, corners = [], np.full((len(rig), count, len(board.points), 2), np.nan)
+    for index, camera in enumerate(rig.cameras):
+        pictures.append([])
+        for number in range(count):
+            pose = camera.rotation @ rotations[number], camera.seen(translations[number])
+            plain = _background(camera.size, index)
+            if shown[index, number]:
+                _show(plain, camera, board, texture, *pose)
+                corners[index, number] = _exact(camera, board, *pose)
+            pictures[-1].append(_photograph(plain, random, noise, blur))
+    return BoardPictures(pictures, rotations, translations, corners)
+
+
+def extent(board: Board) -> tuple[float, float]:
+    """Return width and height of the board with its white rim."""
+    across, down = _squares(board)
+    return (across + 2) * board.square, (down + 2) * board.square
+
+
+def drawing(board: Board) -> Picture:
+    """Draw a board as it is printed, with a white rim that is a square wide: `TEXELS` pixels for a square."""
+    across, down = _squares(board)
+    if board.kind == "charuco":
+        inside = board.charuco().generateImage((across * TEXELS, down * TEXELS), marginSize=0, borderBits=1)
+    else:
+        dark = (np.add.outer(np.arange(down), np.arange(across)) % 2 == 0).astype(np.uint8)
+        inside = np.kron(255 * (1 - dark), np.ones((TEXELS, TEXELS), np.uint8))
+    whole = cv2.copyMakeBorder(inside, *[TEXELS] * 4, cv2.BORDER_CONSTANT, value=255)
+    return (BLACK + whole.astype(np.float32) * ((WHITE - BLACK) / 255)).astype(np.uint8)
+
+
+# -- lenses ----------------------------------------------------------------------------------------------------------
+
+
+def _matrix(size: tuple[int, int], random: np.random.Generator) -> Array:
+    focal = 0.9 * size[0] * random.uniform(0.97, 1.03)
+    shift = random.uniform(-0.012, 0.012, 2) * size[0]
+    return np.array(
+        [
+            [focal, 0.0, (size[0] - 1) / 2 + shift[0]],
+            [0.0, focal * random.uniform(0.998, 1.002), (size[1] - 1) / 2 + shift[1]],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+
+
+def _lens(random: np.random.Generator) -> Array:
+    return np.array([random.uniform(-0.28, -0.18), random.uniform(0.05, 0.1), *random.uniform(-1e-3, 1e-3, 2), 0.0])
+
+
+# -- pictures --------------------------------------------------------------------------------------------------------
+
+
+def _squares(board: Board) -> tuple[int, int]:
+    inner = 0 if board.kind == "charuco" else 1
+    return board.columns + inner, board.rows + inner
+
+
+def _corner(board: Board) -> Array:
+    """Return where the rim begins, in the board's axes."""
+    first = board.points[0, :2] - board.square
+    return np.append(first - board.square, 0.0)
+
+
+def _outline(board: Board, steps: int = 25) -> Array:
+    width, height = extent(board)
+    along = np.linspace(0, 1, steps)
+    zero, one = np.zeros(steps), np.ones(steps)
+    sides = [(along, zero), (one, along), (along[::-1], one), (zero, along[::-1])]
+    path = np.concatenate([np.stack([x * width, y * height, zero], -1) for x, y in sides])
+    return np.asarray(path + _corner(board))
+
+
+def _exact(camera: Camera, board: Board, rotation: Array, translation: Array) -> Array:
+    nothing = np.full((len(board.points), 2), np.nan)
+    if rotation[:, 2] @ translation <= 0:  # its back
+        return nothing
+    at = board.points @ rotation.T + translation
+    pixels = Camera("", camera.size, camera.matrix, camera.distortion, np.eye(3), np.zeros(3), camera.fisheye).project(
+        at
+    )
+    inside = (pixels > -0.5).all() and (pixels < np.array(camera.size) - 0.5).all()
+    return pixels if inside else nothing
+
+
+def _show(picture: Array, camera: Camera, board: Board, texture: Picture, rotation: Array, translation: Array) -> None:
+    """Draw the board into a picture of float32, exactly as the lens bends it: each ray is followed to the board."""
+    own = Camera("", camera.size, camera.matrix, camera.distortion, np.eye(3), np.zeros(3), camera.fisheye)
+    edge = own.project(_outline(board) @ rotation.T + translation)
+    width, height = camera.size
+    if not np.isfinite(edge).all():
+        return
+    # The lens's polynomial turns back far outside of the picture: nothing there may lead into it.
+    x1, y1 = np.clip(np.floor(edge.min(axis=0)).astype(int) - 1, 0, (width, height))
+    x2, y2 = np.clip(np.ceil(edge.max(axis=0)).astype(int) + 2, 0, (width, height))
+    if x1 >= x2 or y1 >= y2:
+        return
+    sub = (np.arange(RAYS) + 0.5) / RAYS - 0.5
+    xs = (np.arange(x1, x2)[:, None] + sub).reshape(-1)
+    ys = (np.arange(y1, y2)[:, None] + sub).reshape(-1)
+    at = _rays(camera, xs, ys)
+    onto = np.linalg.inv(np.column_stack([rotation[:, :2], rotation @ _corner(board) + translation]))
+    onto = np.diag([TEXELS / board.square, TEXELS / board.square, 1.0]) @ onto
+    depth = at[..., 0] * np.float32(onto[2, 0]) + at[..., 1] * np.float32(onto[2, 1]) + np.float32(onto[2, 2])
+    where = [
+        (at[..., 0] * np.float32(row[0]) + at[..., 1] * np.float32(row[1]) + np.float32(row[2])) / depth
+        - np.float32(0.5)
+        for row in onto[:2]
+    ]
+    drawn = texture if rotation[:, 2] @ translation > 0 else np.full_like(texture, GREY + 40)
+    inside = cv2.remap(drawn, where[0], where[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    limit_y, limit_x = texture.shape
+    covered = (where[0] > -0.5) & (where[0] < limit_x - 0.5) & (where[1] > -0.5) & (where[1] < limit_y - 0.5)
+    covered &= depth > 0
+    part = picture[y1:y2, x1:x2]
+    size = (x2 - x1, y2 - y1)
+    share = cv2.resize(covered.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    light = cv2.resize(inside.astype(np.float32) * covered, size, interpolation=cv2.INTER_AREA)
+    part[...] = part * (1 - share) + light
+
+
+def _rays(camera: Camera, xs: Array, ys: Array) -> NDArray[np.float32]:
+    """Return where rays meet the plane at depth 1, shape (len(ys), len(xs), 2)."""
+    if not camera.distortion.any() and not camera.fisheye:
+        (fx, _, cx), (_, fy, cy) = camera.matrix[:2]
+        grid = np.meshgrid((xs - cx) / fx, (ys - cy) / fy)
+        return np.stack(grid, axis=-1).astype(np.float32)
+    # Lenses are smooth: between rays of every fourth pixel a straight line is right within 1e-4 pixels.
+    coarse_x, coarse_y = np.arange(xs[0], xs[-1] + 4, 4.0), np.arange(ys[0], ys[-1] + 4, 4.0)
+    known = camera.normalised(np.stack(np.meshgrid(coarse_x, coarse_y), axis=-1)).astype(np.float32)
+    at = np.meshgrid(((xs - coarse_x[0]) / 4).astype(np.float32), ((ys - coarse_y[0]) / 4).astype(np.float32))
+    return np.stack([_between(np.ascontiguousarray(known[..., axis]), *at) for axis in (0, 1)], axis=-1)
+
+
+def _between(known: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Interpolate in a grid between its lines; cv2.remap would round to 1/32 of a step."""
+    column, row = np.minimum(x.astype(int), known.shape[1] - 2), np.minimum(y.astype(int), known.shape[0] - 2)
+    dx, dy = x - column, y - row
+    upper = known[row, column] * (1 - dx) + known[row, column + 1] * dx
+    lower = known[row + 1, column] * (1 - dx) + known[row + 1, column + 1] * dx
+    return np.asarray(upper * (1 - dy) + lower * dy, np.float32)
+
+
+def _background(size: tuple[int, int], camera: int) -> Array:
+    x, y = np.meshgrid(np.linspace(0, 1, size[0], dtype=np.float32), np.linspace(0, 1, size[1], dtype=np.float32))
+    return np.asarray(GREY + 25 * np.sin(2.3 * x + camera) * np.cos(1.7 * y - camera), np.float32)
+
+
+def _photograph(picture: Array, random: np.random.Generator, noise: float, blur: float) -> Picture:
+    if blur:
+        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+    if noise:
+        picture = picture + random.normal(0, noise, picture.shape).astype(np.float32)
+    grey = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
