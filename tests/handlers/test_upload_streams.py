@@ -260,7 +260,7 @@ async def test_a_client_that_goes_on_and_on_is_hung_up_on(
     connect: Any, store_is_empty: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "LINGER", 0.2)
-    monkeypatch.setattr("dlc_jupyter.storage.files.free_bytes", lambda path: 1 << 40)  # more than is announced
+    monkeypatch.setattr("dlc_jupyter.storage.content.free_bytes", lambda path: 1 << 40)  # more than is announced
     body = form(b"", 'filename=""')[:200]
     connection = await connect()
     await connection.ask("POST", "file", announced(b"", **{"Content-Length": 1 << 36}), body)

@@ -271,7 +271,9 @@ def test_when_the_disk_is_nearly_full_unused_uploads_go(folder: Folder, monkeypa
     file = folder.upload(b"a" * 1000)
     folder.now += 2 * DAY
     folder.settings.min_free_bytes = 5000
-    monkeypatch.setattr("dlc_jupyter.storage.files.free_bytes", lambda _: 4500 if folder.there(file.file_id) else 5500)
+    monkeypatch.setattr(
+        "dlc_jupyter.storage.content.free_bytes", lambda _: 4500 if folder.there(file.file_id) else 5500
+    )
     assert folder.run() == [("file", file.file_id)]
 
 

@@ -16,11 +16,13 @@ from sqlalchemy.dialects import postgresql
 
 from dlc_jupyter.errors import Conflict
 from dlc_jupyter.jobs.cleanup import CleanUp, forget
+from dlc_jupyter.jobs.listing import Listing
 from dlc_jupyter.jobs.record import Request
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.jobs.roster import Roster
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.catalogue import Catalogue
+from dlc_jupyter.storage.content import Content
 from dlc_jupyter.storage.database import Database, metadata
 from dlc_jupyter.storage.files import FileStore
 
@@ -84,7 +86,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return called
 
 
-TALKING: list[type] = [Records, Roster, Catalogue, FileStore]
+TALKING: list[type] = [Listing, Records, Roster, Catalogue, Content, FileStore]
 
 
 def methods() -> Iterator[Any]:
