@@ -25,12 +25,9 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlc_jupyter.errors import full_disk_explained
-
-if TYPE_CHECKING:  # the server reads, and has neither
-    import pandas as pd
 
 MAGIC, VERSION = b"DLCP", 1
 _START = struct.Struct("<4sII")
@@ -52,12 +49,16 @@ class Source:
         The individual ("" for a single animal) and the body part of each point.
     frames : int
         How many frames have poses so far, from the first one of the video.
+    cropping : sequence of int or None
+        x1, x2, y1, y2 in pixels of the video's picture, where only that part of it was analysed: the points count from
+        (x1, y1). None for the whole picture; files written before there was this do not say.
     """
 
     path: Path
     scorer: str
     points: Sequence[Sequence[str]]
     frames: int
+    cropping: Sequence[int] | None
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the numbers of the frames from `start` up to `stop`: 12 bytes for each point of each frame."""
@@ -85,7 +86,8 @@ class Finished(Source):
                 raise ValueError("This file holds no compact poses.")
             _magic, _version, length = _START.unpack(start)
             header = json.loads(file.read(length))
-        return cls(path, header["scorer"], header["points"], header["frames"], _START.size + length)
+        begin = _START.size + length
+        return cls(path, header["scorer"], header["points"], header["frames"], header.get("cropping"), begin)
 
     def read(self, start: int, stop: int) -> bytes:
         """See `Source.read`."""
@@ -129,6 +131,7 @@ class Growing(Source):
             about["scorer"],
             about["points"],
             first + (rows - 1) * step + 1 if rows else 0,
+            about.get("cropping"),
             first,
             step,
             at,
@@ -174,18 +177,22 @@ def answer(source: Source, start: int, stop: int, **more: Any) -> bytes:
 
 def _head(source: Source, **more: Any) -> bytes:
     header = {"scorer": source.scorer, "points": list(source.points), "frames": source.frames, **more}
+    if source.cropping is not None:
+        header["cropping"] = list(source.cropping)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
     return _START.pack(MAGIC, VERSION, len(text)) + text
 
 
-def write(h5: Path, target: Path, frames: int) -> None:
+def write(h5: Path, target: Path, frames: int, *, cropping: Sequence[int] | None = None) -> None:
     """Write the poses of one of DeepLabCut's ``.h5`` files.
 
     Parameters
     ----------
     frames : int
         How many frames of the video the poses go through; where the table has no row for one, it is NaN.
+    cropping : sequence of int, optional
+        See `Source`.
 
     Raises
     ------
@@ -193,15 +200,12 @@ def write(h5: Path, target: Path, frames: int) -> None:
         The disk is full (kind ``NoSpace``).
     """
     import numpy as np
-    import pandas as pd
 
-    table: pd.DataFrame = pd.read_hdf(h5)
-    if len(table) != frames:
-        table = table.reindex(range(frames))
-    columns = table.columns.droplevel("coords")[::3]
-    several = "individuals" in columns.names
-    names = [[each[1], each[2]] if several else ["", each[1]] for each in columns]
-    source = Source(target, str(columns[0][0]), names, frames)
+    from dlc_jupyter.pose.tables import Table
+
+    table = Table(h5)
+    source = Source(target, table.scorer, table.points, frames, cropping)
     with full_disk_explained("The poses could not be written."), target.open("wb") as file:
         file.write(_head(source))
-        file.write(np.ascontiguousarray(table.to_numpy(np.float32)).tobytes())
+        for _, values in table.pieces(range(frames)):
+            file.write(np.ascontiguousarray(values, "<f4").data)

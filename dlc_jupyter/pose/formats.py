@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.tracks import COORDS, SINGLE, Tracks, placed
+from dlc_jupyter.pose.tables import COORDS, SINGLE
+from dlc_jupyter.pose.tracks import Tracks, placed
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,14 +47,30 @@ def _checked(tracks: Tracks, times: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(times, np.float64)
 
 
+def _placement(cropping: Sequence[int] | None) -> dict[str, str]:
+    """Return where x and y begin: ``reference_frame`` in words and, where the picture was cropped, ``cropping``."""
+    if cropping is None:
+        return {"reference_frame": "(0, 0) is the upper left corner of the picture; x goes right, y goes down."}
+    x1, x2, y1, y2 = cropping
+    return {
+        "reference_frame": f"(0, 0) is the upper left corner of the part of the picture that was analysed: of x from "
+        f"{x1} to {x2} and y from {y1} to {y2}, in pixels of the video's picture. x goes right, y goes down. Add "
+        f"({x1}, {y1}) for the whole picture.",
+        "cropping": f"{x1},{x2},{y1},{y2}",
+    }
+
+
 # -- Parquet -----------------------------------------------------------------------------------------------------------
 
 
-def write_parquet(tracks: Tracks, target: Path, times: NDArray[np.float64]) -> None:
+def write_parquet(
+    tracks: Tracks, target: Path, times: NDArray[np.float64], *, cropping: Sequence[int] | None = None
+) -> None:
     """Write a table with the columns frame, time, individual, bodypart, x, y and likelihood.
 
     It has a row for each body part of each individual in each frame that was looked at, in this order. The same poses
-    give the same bytes.
+    give the same bytes. The file's key-value metadata has ``scorer``, ``units``, ``reference_frame`` and, where the
+    picture was cropped, ``cropping``: x1, x2, y1, y2.
 
     Parameters
     ----------
@@ -61,6 +78,8 @@ def write_parquet(tracks: Tracks, target: Path, times: NDArray[np.float64]) -> N
         The file; it is there when it is whole.
     times : ndarray of float64, shape (frames of the video,)
         When each frame is shown, in seconds.
+    cropping : sequence of int, optional
+        The part of the video's picture that was analysed, as `dlc_jupyter.pose.cropping` has it; None for all of it.
 
     Raises
     ------
@@ -72,12 +91,12 @@ def write_parquet(tracks: Tracks, target: Path, times: NDArray[np.float64]) -> N
         import pyarrow as arrow
         from pyarrow import parquet
 
-    number = arrow.from_numpy_dtype(tracks.rows.dtype["bodyparts"].base)
+    number = arrow.from_numpy_dtype(np.result_type(*tracks.values(tracks.rows[:1])))
     name = arrow.dictionary(arrow.int32(), arrow.string())
     types = [arrow.int64(), arrow.float64(), name, name, number, number, number]
     schema = arrow.schema(
         list(zip(("frame", "time", "individual", "bodypart", *COORDS), types, strict=True)),
-        {"scorer": tracks.origin.scorer, "units": "time in s; x and y in pixels"},
+        {"scorer": tracks.origin.scorer, "units": "time in s; x and y in pixels", **_placement(cropping)},
     )
     with placed(target) as path, path.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
         for numbers, records in tracks.analysed():
@@ -118,6 +137,7 @@ def write_nwb(
     session_start: datetime,
     video: str,
     skeleton: Edges = (),
+    cropping: Sequence[int] | None = None,
 ) -> None:
     """Write an NWB file with a ``PoseEstimation`` for each individual, in the processing module ``behavior``.
 
@@ -136,6 +156,8 @@ def write_nwb(
         The video's name.
     skeleton : sequence of (str, str)
         The body parts that are connected.
+    cropping : sequence of int, optional
+        The part of the video's picture that was analysed, as `dlc_jupyter.pose.cropping` has it; None for all of it.
 
     Raises
     ------
@@ -153,7 +175,7 @@ def write_nwb(
     origin = tracks.origin
     file = pynwb.NWBFile(
         session_description=f"Poses in the video {video}",
-        identifier=_identifier(tracks, shown),
+        identifier=_identifier(tracks, shown, cropping),
         session_start_time=session_start,
         file_create_date=session_start,
     )
@@ -172,16 +194,19 @@ def write_nwb(
     module = file.create_processing_module("behavior", "Poses found by DeepLabCut")
     skeletons = [_skeleton("skeleton", origin.bodyparts, skeleton)]
     estimations = []
+    placement = _placement(cropping)["reference_frame"]
     for animal, individual in enumerate(origin.individuals):
         name = f"PoseEstimation_{_plain(individual)}" if origin.multi_animal else "PoseEstimation"
         poses = tracks.rows["bodyparts"][:, animal]
-        estimations.append(_estimation(name, origin.bodyparts, poses, shown, skeletons[0], origin.scorer, source))
+        estimations.append(
+            _estimation(name, origin.bodyparts, poses, shown, skeletons[0], origin.scorer, source, placement)
+        )
     if origin.unique_bodyparts:
         skeletons.append(_skeleton(f"skeleton_{SINGLE}", origin.unique_bodyparts, ()))
         poses = tracks.rows["unique_bodyparts"][:, 0]
         name = f"PoseEstimation_{SINGLE}"
         estimations.append(
-            _estimation(name, origin.unique_bodyparts, poses, shown, skeletons[1], origin.scorer, source)
+            _estimation(name, origin.unique_bodyparts, poses, shown, skeletons[1], origin.scorer, source, placement)
         )
     module.add(ndx_pose.Skeletons(skeletons=skeletons))
     for estimation in estimations:
@@ -228,6 +253,7 @@ def _estimation(
     skeleton: Skeleton,
     scorer: str,
     video: ImageSeries,
+    placement: str,
 ) -> PoseEstimation:
     """Return the poses (frames, body parts, 3 or more) of one individual."""
     from ndx_pose import PoseEstimation, PoseEstimationSeries
@@ -241,7 +267,7 @@ def _estimation(
                 description=f"Where {bodypart} is in each frame",
                 data=poses[:, number, :2],
                 unit="pixels",
-                reference_frame="(0, 0) is the upper left corner of the picture; x goes right, y goes down.",
+                reference_frame=placement,
                 timestamps=timestamps,
                 confidence=poses[:, number, 2],
                 confidence_definition="DeepLabCut's likelihood, from 0 to 1",
@@ -259,9 +285,10 @@ def _estimation(
     )
 
 
-def _identifier(tracks: Tracks, shown: NDArray[np.float64]) -> str:
+def _identifier(tracks: Tracks, shown: NDArray[np.float64], cropping: Sequence[int] | None) -> str:
     origin = tracks.origin
     named = [origin.scorer, *origin.individuals, *origin.bodyparts, *origin.unique_bodyparts, str(tracks.frames)]
+    named += map(str, cropping or ())
     digest = hashlib.sha256("\0".join(named).encode() + shown.tobytes())
     for _, records in tracks.analysed():
         digest.update(records.tobytes())

@@ -28,6 +28,7 @@ from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import Media, seconds
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
 from dlc_jupyter.pose.projects import Model, read_yaml
+from dlc_jupyter.pose.tables import Table
 
 #: How many bytes of pictures are handed on at once, if a picture is not larger.
 _AT_ONCE = 1 << 22
@@ -199,13 +200,12 @@ def _painter(network: Network, poses: Poses, media: Media, style: Style) -> Pain
 
 
 def _read(poses: Poses, filtered: bool) -> pd.DataFrame:
-    """Return the poses with a row for each frame. Tracks of several animals have none after the last animal's."""
+    """Return the poses with a row for each frame."""
     path = poses.file(f"{poses.tracker}_filtered.h5") if filtered else poses.h5
-    table = pd.read_hdf(path)
-    scorers = table.columns.get_level_values("scorer").unique().to_list()
-    if scorers != [poses.scorer]:
+    table = Table(path)
+    if table.scorer != poses.scorer:
         raise AnalysisFailed("The poses that were to be drawn are another network's.", hint=LOG, kind="NoPoses")
-    return table.reindex(range(poses.rows)) if len(table) != poses.rows else table
+    return table.frame(poses.rows)
 
 
 def _look(network: Network, style: Style, names: Any) -> Look:

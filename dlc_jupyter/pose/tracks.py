@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import pickle
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +23,9 @@ from numpy.typing import NDArray
 
 from dlc_jupyter.errors import AnalysisFailed, full_disk_explained
 from dlc_jupyter.pose import decimals, full_pickle
+from dlc_jupyter.pose.tables import COORDS, SINGLE, Table
 
 KEY = "df_with_missing"
-COORDS = ("x", "y", "likelihood")
-#: The individual to which DeepLabCut gives the body parts that only one animal, or no animal, has.
-SINGLE = "single"
-
 _PIECE = 1 << 20  # bytes of records at a time
 _CELLS = 1 << 15  # numbers at a time: as text they stay in the processor's cache
 
@@ -194,29 +192,40 @@ def _columns(levels: Sequence[Sequence[str]], names: Sequence[str]) -> pd.MultiI
 def from_h5(path: Path, frames: range) -> Tracks:
     """Return the poses in a ``.h5`` of DeepLabCut's, where row i is frame i; the tracks of several animals too.
 
+    They are copied, with all their digits, into a nameless file beside `path`, and mapped into memory from there.
+
     Parameters
     ----------
     frames : range
         The frames that were looked at. One without a row in the table is NaN.
+
+    Raises
+    ------
+    AnalysisFailed
+        The disk is full (kind ``NoSpace``).
     """
-    table = pd.read_hdf(path).reindex(frames)
-    names = table.columns.droplevel("coords")[:: len(COORDS)]
-    several = "individuals" in names.names
-    points = [(each[1], each[2]) if several else ("", each[1]) for each in names]
-    individuals = list(dict.fromkeys(animal for animal, _ in points if animal != SINGLE or not several))
-    once = [part for animal, part in points if several and animal == SINGLE]
-    parts = list(dict.fromkeys(part for animal, part in points if animal == individuals[0]))
-    values = table.to_numpy(np.float32).reshape(len(table), -1, len(COORDS))
-    count = len(individuals) * len(parts)
-    fields: list[Any] = [("bodyparts", np.float32, (len(individuals), len(parts), len(COORDS)))]
+    table = Table(path)
+    once = [part for animal, part in table.points if table.several and animal == SINGLE]
+    together = table.points[: len(table.points) - len(once)]
+    individuals = list(dict.fromkeys(animal for animal, _ in together))
+    parts = list(dict.fromkeys(part for _, part in together))
+    middle = len(together) * len(COORDS)
+    fields: list[Any] = [("bodyparts", np.result_type(*table.kinds[:middle]), (len(individuals), len(parts), 3))]
     if once:
-        fields.append(("unique_bodyparts", np.float32, (1, len(once), len(COORDS))))
-    rows = np.zeros(len(table), [*fields, ("wide", np.uint8)])
-    rows["bodyparts"] = values[:, :count].reshape(rows["bodyparts"].shape)
-    if once:
-        rows["unique_bodyparts"] = values[:, count:].reshape(rows["unique_bodyparts"].shape)
-    origin = Origin(str(names[0][0]), parts, individuals if several else ["animal"], once, multi_animal=several)
-    return Tracks(origin, rows, frames)
+        fields.append(("unique_bodyparts", np.result_type(*table.kinds[middle:]), (1, len(once), 3)))
+    layout = np.dtype([*fields, ("wide", np.uint8)])
+    wide = sum((kind == np.float64) << bit for bit, (_, kind, _) in enumerate(fields))
+    with tempfile.TemporaryFile(dir=path.parent) as file, full_disk_explained("The poses could not be written."):
+        for _, values in table.pieces(frames):
+            records = np.empty(len(values), layout)
+            records["wide"] = wide
+            for (name, _, shape), its in zip(fields, np.split(values, [middle], axis=1), strict=False):
+                records[name] = its.reshape(-1, *shape)
+            file.write(records.data)
+        file.flush()
+        rows = np.memmap(file, layout, "r") if len(frames) else np.empty(0, layout)
+    names = individuals if table.several else ["animal"]
+    return Tracks(Origin(table.scorer, parts, names, once, multi_animal=table.several), rows, frames)
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
