@@ -141,6 +141,8 @@ class Job(Generic[P]):
         Poses made earlier, where the analysis asked for them (`Analysis.poses_of`).
     superanimal_dir : Path or None
         The folder with the weights of DeepLabCut's SuperAnimal models, where the server has one.
+    memory : Path or None
+        A folder in which analyses remember what makes later ones quicker. It may go at any time, and decides no result.
     """
 
     parameters: P
@@ -151,6 +153,7 @@ class Job(Generic[P]):
     threads: int = 1
     poses: Poses | None = None
     superanimal_dir: Path | None = None
+    memory: Path | None = None
     report: Report = field(default=lambda _kind, _values: None)
     _reported: float = 0.0
 

@@ -111,7 +111,7 @@ def _run(order: protocol.Order, teller: Teller) -> bool:
 
 def _places(order: protocol.Order) -> list[str | Path]:
     """Return the folders of the server that an error may name."""
-    places: list[str | Path] = [order.scratch, order.log, *filter(None, [order.superanimal_dir])]
+    places: list[str | Path] = [order.scratch, order.log, *filter(None, [order.superanimal_dir, order.memory])]
     if not order.model:
         return places
     from dlc_jupyter.pose.projects import folders_of
@@ -134,6 +134,7 @@ def _job(order: protocol.Order, parameters: Any, teller: Teller) -> Job[Any]:
         threads=order.threads,
         poses=poses or None,
         superanimal_dir=Path(order.superanimal_dir) if order.superanimal_dir else None,
+        memory=Path(order.memory) if order.memory else None,
         report=teller.report,
     )
 

@@ -47,6 +47,8 @@ class Order:
         ``analysis_id, files, result`` of earlier poses.
     superanimal_dir : str or None
         The folder with the weights of DeepLabCut's SuperAnimal models.
+    memory : str or None
+        The folder with what analyses remember for later ones.
     log : str
         File to which everything printed is appended.
     """
@@ -63,6 +65,7 @@ class Order:
     threads: int = 1
     poses: dict[str, Any] | None = None
     superanimal_dir: str | None = None
+    memory: str | None = None
 
 
 def run_line(order: Order) -> bytes:

@@ -36,6 +36,11 @@ def kept_folder(root: Path, analysis_id: str) -> Path:
     return scratch_root(root) / analysis_id / KEPT
 
 
+def memory_folder(root: Path) -> Path:
+    """Return where analyses remember what makes later ones quicker, in the data folder `root`; it may be deleted."""
+    return root / "cache"
+
+
 def log_folder(root: Path) -> Path:
     """Return where the logs lie in the data folder `root`."""
     return root / "logs"
@@ -87,6 +92,8 @@ class Scratch:
         self.clear(record.analysis_id)
         scratch = self._folder / record.analysis_id
         scratch.mkdir(mode=0o700, exist_ok=True)
+        memory = memory_folder(self._root)
+        memory.mkdir(mode=0o700, exist_ok=True)
         return Order(
             analysis_id=record.analysis_id,
             analysis=record.analysis,
@@ -97,6 +104,7 @@ class Scratch:
             model=self._stage_model(record, scratch),
             poses=self._stage_poses(record, scratch),
             superanimal_dir=self._superanimal_dir,
+            memory=str(memory),
         )
 
     def _stage_inputs(self, record: Record, scratch: Path) -> list[dict[str, str]]:

@@ -36,6 +36,12 @@ def test_the_folder_of_the_zoo_reaches_the_analysis_and_no_error():
     assert _job(Order("id", "sleep", {}, "/s", "/l"), None, Teller(0)).superanimal_dir is None
 
 
+def test_the_folder_for_what_is_remembered_reaches_the_analysis() -> None:
+    order = Order("id", "sleep", {"time": 1}, "/s", "/l", memory="/srv/dlc/cache")
+    assert _job(order, None, Teller(0)).memory == Path("/srv/dlc/cache")
+    assert _job(Order("id", "sleep", {}, "/s", "/l"), None, Teller(0)).memory is None
+
+
 def test_a_long_error_is_cut():
     assert len(explain(RuntimeError("x" * 9000))["message"]) == 500
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import yaml
 
 import dlc_jupyter
 from dlc_jupyter.errors import AnalysisFailed, NoSpace, NotFound
-from dlc_jupyter.jobs.cleanup import forget
+from dlc_jupyter.jobs.cleanup import CleanUp, forget
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.requests import Requests
 from dlc_jupyter.jobs.scratch import Scratch
@@ -256,6 +257,25 @@ def test_what_an_attempt_has_kept_is_there_for_the_next_one(scratch, running, re
     scratch.clear_all()
     again = scratch.prepare(records.find(order.analysis_id))
     assert (Path(again.scratch) / "kept" / "half").read_text() == "work"
+
+
+def test_what_analyses_remember_outlives_them(scratch, running, settings, files, records):
+    order = running()
+    remembered = Path(order.memory, "batch_sizes.json")
+    remembered.write_text("{}")
+    records.fail(order.analysis_id, "me", time.time(), {"type": "A", "message": "b.", "hint": ""})
+    scratch.clear(order.analysis_id)
+    scratch.clear_all()
+    years_later = time.time() + 10 * 365 * 86_400
+    assert [removal.kind for removal in CleanUp(settings, files, records).run(years_later)] == ["analysis"]
+    assert remembered.is_file()
+    assert running().memory == order.memory
+
+
+def test_what_analyses_remember_may_be_deleted(scratch, running):
+    order = running()
+    shutil.rmtree(order.memory)
+    assert Path(running().memory).is_dir()
 
 
 def test_nothing_is_kept_of_what_has_ended(scratch, running, records):
