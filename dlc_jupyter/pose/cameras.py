@@ -76,18 +76,41 @@ class Camera:
 
         Those behind the camera, and NaN, become NaN.
         """
-        import cv2
-
         points = np.asarray(points, np.float64)
         flat = self.seen(points.reshape(-1, 3))
-        pixels = np.full((len(flat), 2), np.nan)
-        front = flat[:, 2] > 0  # False for NaN
-        if front.any():
+        with np.errstate(invalid="ignore", divide="ignore"):
+            depth = np.where(flat[:, 2] > 0, flat[:, 2], np.nan)  # NaN for NaN
+            at = flat[:, :2] / depth[:, None]
+        return self.pixels(at).reshape(*points.shape[:-1], 2)
+
+    def pixels(self, normalised: Array) -> Array:
+        """Return the pixels, shape (..., 2), of rays that meet the plane at depth 1 there, shape (..., 2): the lens.
+
+        The formulas are those of OpenCV's ``projectPoints`` and ``fisheye.projectPoints``, which are slow for many
+        points, since they always find the derivatives too.
+        """
+        normalised = np.asarray(normalised, np.float64)
+        x, y = normalised[..., 0], normalised[..., 1]
+        if self.fisheye:
+            x, y = _fisheye(x, y, self.distortion)
+        elif self.distortion[12:].any():  # the sensor is tilted
+            return self._tilted(normalised)
+        else:
+            x, y = _distorted(x, y, np.pad(self.distortion, (0, 14 - len(self.distortion))))
+        (fx, _, cx), (_, fy, cy), _ = self.matrix
+        return np.stack([fx * x + cx, fy * y + cy], -1)
+
+    def _tilted(self, normalised: Array) -> Array:
+        import cv2
+
+        flat = normalised.reshape(-1, 2)
+        found = np.full(flat.shape, np.nan)
+        known = np.isfinite(flat).all(1)
+        if known.any():
             still: Any = np.zeros(3)
-            at = np.ascontiguousarray(flat[front][:, None])
-            project = cv2.fisheye.projectPoints if self.fisheye else cv2.projectPoints
-            pixels[front] = project(at, still, still, self.matrix, self.distortion)[0].reshape(-1, 2)
-        return pixels.reshape(*points.shape[:-1], 2)
+            at = np.column_stack([flat[known], np.ones(known.sum())])[:, None]
+            found[known] = cv2.projectPoints(at, still, still, self.matrix, self.distortion)[0].reshape(-1, 2)
+        return found.reshape(normalised.shape)
 
     def normalised(self, pixels: Array) -> Array:
         """Return where the rays through pixels, shape (..., 2), meet the plane at depth 1, along the camera's axes.
@@ -106,6 +129,29 @@ class Camera:
             precise = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)
             found = cv2.undistortPointsIter(flat, self.matrix, self.distortion, None, None, precise)
         return np.asarray(found.reshape(pixels.shape))
+
+
+def _distorted(x: Array, y: Array, coefficients: Array) -> tuple[Array, Array]:
+    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4, _, _ = coefficients
+    r2 = x * x + y * y
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    if k4 or k5 or k6:
+        radial = radial / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+    across = 2 * x * y
+    return (
+        x * radial + p1 * across + p2 * (r2 + 2 * x * x) + r2 * (s1 + r2 * s2),
+        y * radial + p2 * across + p1 * (r2 + 2 * y * y) + r2 * (s3 + r2 * s4),
+    )
+
+
+def _fisheye(x: Array, y: Array, coefficients: Array) -> tuple[Array, Array]:
+    k1, k2, k3, k4 = coefficients
+    r = np.hypot(x, y)
+    angle = np.arctan(r)
+    a2 = angle * angle
+    bent = angle * (1 + a2 * (k1 + a2 * (k2 + a2 * (k3 + a2 * k4))))
+    factor = np.where(r > 1e-12, bent / np.maximum(r, 1e-12), np.where(np.isnan(r), np.nan, 1.0))
+    return x * factor, y * factor
 
 
 @dataclass(frozen=True, eq=False)
