@@ -106,7 +106,7 @@ class Painter:
         colors = _colors(poses.columns, look)
         self._dots = [(int(number), colors[number]) for number in keep]
         self._pairs = np.array([pair for one, other in look.skeleton for pair in _pairs(names, one, other)], int)
-        self._line_color = _skeleton_color(look.skeleton_color)
+        self._line_color = named_color(look.skeleton_color)
         self._behind = max(look.trailpoints - 1, 0)
         bytes_of_a_dot = 24 * (2 * look.dotsize + 1)
         self._many = len(self._dots) * (self._behind + _AT_ONCE) * bytes_of_a_dot > _MOST
@@ -323,8 +323,6 @@ def smooth_lines(start: Ints, down: Ints, along: Ints, width: int) -> Ints:
 
 def _colors(columns: Any, look: Look) -> list[Color]:
     """Return the colour of every body part of every individual, in the order of the columns, as DeepLabCut has them."""
-    from matplotlib.cm import ScalarMappable
-
     names = list(columns.get_level_values("bodyparts")[::3])
     parts = list(dict.fromkeys(names))
     if columns.nlevels == 3:
@@ -337,12 +335,20 @@ def _colors(columns: Any, look: Look) -> list[Color]:
         of_part = np.array([parts.index(name) for name in names])
         of_animal = np.repeat(np.arange(each), [counts[name] for name in sorted(counts)])
     by_part = look.color_by == "bodypart"
-    shades = ScalarMappable(cmap=look.colormap).to_rgba(np.linspace(0, 1, len(parts) if by_part else each))
-    bgr = (shades[:, 2::-1] * 255).astype(np.uint8).tolist()
-    return [(bgr[at][0], bgr[at][1], bgr[at][2]) for at in (of_part if by_part else of_animal).tolist()]
+    found = shades(look.colormap, len(parts) if by_part else each)
+    return [found[at] for at in (of_part if by_part else of_animal).tolist()]
 
 
-def _skeleton_color(name: str) -> Color:
+def shades(colormap: str, number: int) -> list[Color]:
+    """Return so many colours of one of matplotlib's colour maps, from its beginning to its end."""
+    from matplotlib.cm import ScalarMappable
+
+    rgba = ScalarMappable(cmap=colormap).to_rgba(np.linspace(0, 1, number))
+    return [(blue, green, red) for blue, green, red in (rgba[:, 2::-1] * 255).astype(np.uint8).tolist()]
+
+
+def named_color(name: str) -> Color:
+    """Return the colour that matplotlib knows by this name."""
     from matplotlib.colors import to_rgba
 
     red, green, blue = (np.array(to_rgba(name))[:3] * 255).astype(np.uint8).tolist()
