@@ -25,7 +25,7 @@ MAY_USE = {
     "jobs": BELOW | {"analyses", "pose"},
     "handlers": BELOW | {"analyses", "pose", "jobs"},
     "client": {"errors", "_version"},
-    "demo": set(),
+    "demo": {"pose"},
 }
 #: What only the engine imports, and only when it runs something.
 HEAVY = {"deeplabcut", "torch", "torchvision", "pandas", "cv2", "av"}

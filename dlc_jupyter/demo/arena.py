@@ -30,14 +30,15 @@ class Floor:
     """Number of wood shavings on the floor."""
 
 
-def draw(floor: Floor, seed: int) -> Image:
-    """Draw an arena (BGR, 0 to 255, shape (480, 640, 3)); no other seed has the same."""
+def draw(floor: Floor, seed: int, *, walls: bool = True) -> Image:
+    """Draw an arena (BGR, 0 to 255, shape (480, 640, 3)), or its floor alone; no other seed has the same."""
     rng = np.random.default_rng([seed, 3])
     picture = np.ones((HEIGHT, WIDTH, 1), np.float32) * np.array(floor.tint, np.float32)
     picture *= _texture(rng)[..., None]
     _scuff(picture, rng)
     _strew(picture, rng, floor.bedding)
-    _build_walls(picture, rng)
+    if walls:
+        _build_walls(picture, rng)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     away = np.hypot((x / WIDTH - floor.lamp[0]) * 1.15, y / HEIGHT - floor.lamp[1])
     picture *= (1 - floor.falloff * np.clip(away / 0.75, 0, 1.2) ** 2)[..., None]

@@ -109,8 +109,13 @@ def place(pose: Pose, along: float, side: float) -> NDArray[np.float64]:
     return np.asarray(middle + side * pose.girth * normal)
 
 
-def draw(picture: Image, painting: Painting, pose: Pose, coat: Coat, light: Light) -> None:
-    """Draw the mouse in `pose`, and its shadow, over `picture` (BGR, 0 to 255, changed in place)."""
+def draw(picture: Image, painting: Painting, pose: Pose, coat: Coat, light: Light) -> Image:
+    """Draw the mouse in `pose`, and its shadow, over `picture` (BGR, 0 to 255, changed in place).
+
+    Returns
+    -------
+    How high the mouse rises above the floor, in pixels, shape (h, w) of the picture; 0 beside it.
+    """
     left, top, right, bottom = _around(pose, picture.shape)
     y, x = np.mgrid[top * FINE : bottom * FINE, left * FINE : right * FINE].astype(np.float32)
     grid = np.stack([(x + 0.5) / FINE - 0.5, (y + 0.5) / FINE - 0.5], axis=-1)
@@ -127,10 +132,14 @@ def draw(picture: Image, painting: Painting, pose: Pose, coat: Coat, light: Ligh
         cover = cover + (1 - cover) * upper.cover
     lit = _shade(colour, height * unit * FINE, sheen, light)
 
-    window *= _shadow(_shrink(cover), _shrink(height * cover) * unit, light)[..., None]
+    rise = _shrink(height * cover) * unit
+    window *= _shadow(_shrink(cover), rise, light)[..., None]
     seen = _shrink(cover)[..., None]
     # Colours are averaged with their cover, so that the edge takes nothing from the empty pixels beside it.
     window[:] = window * (1 - seen) + _shrink(lit * cover[..., None])
+    relief = np.zeros(picture.shape[:2], np.float32)
+    relief[top:bottom, left:right] = rise
+    return relief
 
 
 def _canvas() -> tuple[Image, Image]:
