@@ -162,11 +162,11 @@ class Eye:
 
         Those behind the eye, or just before it, and NaN, become NaN.
         """
-        seen = (points - self.centre) @ self.axes.T
-        depth = self.distance - seen[..., 2]
         with np.errstate(invalid="ignore"):
+            seen = (points - self.centre) @ self.axes.T
+            depth = self.distance - seen[..., 2]
             depth = np.where(depth > 0.1 * self.distance, depth, np.nan)
-        pixels = self.middle + seen[..., :2] * [1, -1] * (self.focal / depth)[..., None]
+            pixels = self.middle + seen[..., :2] * [1, -1] * (self.focal / depth)[..., None]
         return pixels, depth
 
     @property

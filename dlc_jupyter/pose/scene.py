@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose import lettering
+from dlc_jupyter.pose.axes import SHIFT, Axes
 from dlc_jupyter.pose.cameras import Array
 from dlc_jupyter.pose.drawing import Color, named_color, shades
 from dlc_jupyter.pose.frames import Pictures
@@ -23,12 +23,6 @@ from dlc_jupyter.pose.perspective import UPS, Box, Eye, axes_of, check_limits, f
 # All colours are blue, green, red, as in OpenCV's pictures.
 PAGE: Color = (23, 17, 13)
 PANEL: Color = (32, 24, 19)
-INK: Color = (243, 237, 230)
-PALE: Color = (168, 158, 148)
-_WALL: Color = (41, 32, 26)
-_FLOOR: Color = (51, 41, 34)
-_GRID: Color = (69, 57, 48)
-_EDGE: Color = (112, 97, 84)
 _SHADOW: Color = (34, 26, 20)
 _BONE: Color = (225, 217, 208)
 _RIM: Color = (16, 11, 8)
@@ -37,8 +31,6 @@ _RIM: Color = (16, 11, 8)
 LEVELS = 12
 #: How much of the background is in what is farthest away.
 _HAZE = 0.45
-#: Sixteenths of a pixel, OpenCV's ``shift``.
-SHIFT = 4
 #: Lines to places farther out than this, in pixels, are not drawn: OpenCV's coordinates are small numbers.
 FAR = 8000
 
@@ -202,13 +194,11 @@ class Scene:
 
     def __init__(self, look: SceneLook, box: Box, size: tuple[int, int], scale: float = 1.0) -> None:
         self.look, self.box, self.size, self._scale = look, box, size, scale
-        self._letters = 21 * scale
+        self._letters = 22 * scale
         self._radius = 9 * scale if look.dotsize is None else look.dotsize
         self._up = "xyz".index(look.up[-1]), 0 if look.up[0] == "-" else 1
         around = np.linspace(0, 360, 73) if look.turn else [0.0]
-        side = 5.2 * self._letters
-        room = side, 1.6 * self._letters, size[0] - side, size[1] - 3.4 * self._letters
-        self._eye = fitted(box, [self._axes(each) for each in around], room)
+        self._eye = self._fitted([self._axes(each) for each in around])
         self._drawn: tuple[float, Pictures] | None = None
         fading = np.linspace(0, _HAZE, LEVELS)
         self._dots = [[[_ball(color, haze) for haze in fading] for color in row] for row in look.colors]
@@ -320,9 +310,32 @@ class Scene:
     def _background(self, turned: float) -> Pictures:
         if self._drawn is None or self._drawn[0] != turned:
             picture = np.full((self.size[1], self.size[0], 3), PANEL, np.uint8)
-            draw_box(picture, self.box, self.eye(turned), self._up, self.look.unit, self._letters)
+            self._walls(self.eye(turned)).draw(picture)
             self._drawn = turned, picture
         return self._drawn[1]
+
+    def _walls(self, eye: Eye) -> Axes:
+        return Axes(self.box, eye, self._up, self.look.unit, self._letters)
+
+    def _fitted(self, views: Sequence[Array]) -> Eye:
+        """Return an eye to which the box, its numbers and names are as large as there is room for them."""
+        edge = 0.8 * self._letters
+        limits = np.array([[edge, edge], np.array(self.size) - edge])
+        room = limits.copy()
+        for _ in range(3):
+            eye = fitted(self.box, views, tuple(room.reshape(-1)))
+            labels = [label for axes in views for label in self._walls(eye.turned(axes)).labels()]
+            taken = np.array([label.extent(self._letters) for label in labels] or [limits])
+            over = np.stack([limits[0] - taken[:, 0].min(axis=0), taken[:, 1].max(axis=0) - limits[1]])
+            drawn = np.stack([eye.turned(axes).project(self.box.corners)[0] for axes in views])
+            spare = np.stack([limits[0] - drawn.min(axis=(0, 1)), drawn.max(axis=(0, 1)) - limits[1]])
+            over = np.maximum(over, spare)  # below zero where there is more room than is used
+            room += over * np.array([[1], [-1]])
+            least = 0.2 * np.array(self.size)
+            middle = room.mean(axis=0)
+            half = np.maximum((room[1] - room[0]) / 2, least)
+            room = np.stack([middle - half, middle + half])
+        return fitted(self.box, views, tuple(room.reshape(-1)))
 
 
 def _ball(color: Color, haze: float) -> tuple[Color, Color, Color]:
@@ -351,92 +364,3 @@ def draw_trail(picture: Pictures, path: Array, colors: Sequence[Color], thick: i
     for number in range(len(colors) - 1, -1, -1):
         if len(chosen := pieces[both & (age == number)]):
             cv2.polylines(picture, list(chosen), False, colors[number], thick, cv2.LINE_AA, SHIFT)
-
-
-def draw_box(picture: Pictures, box: Box, eye: Eye, up: tuple[int, int], unit: str, letters: float) -> None:
-    """Draw the far walls of a box with their grid, ticks and numbers.
-
-    Parameters
-    ----------
-    up : (int, int)
-        The number of the axis that goes up, and the end of it that is above: 0 the least, 1 the greatest.
-    unit : str
-        Written beside the axes' names.
-    letters : float
-        Their size in pixels.
-    """
-    walls = [(axis, side) for axis in range(3) for side in (0, 1) if _is_far(box, eye, axis, side)]
-    thin = max(1, round(letters / 16))
-    for axis, side in walls:
-        one, other = (each for each in range(3) if each != axis)
-        corners = [_at(box, {axis: side, one: i, other: j}) for i, j in ((0, 0), (0, 1), (1, 1), (1, 0))]
-        fill = _FLOOR if (axis, 1 - side) == up else _WALL
-        cv2.fillConvexPoly(picture, _fixed(eye, corners), fill, cv2.LINE_AA, SHIFT)
-        for along, across in ((one, other), (other, one)):
-            for tick in box.ticks(along):
-                ends = [_at(box, {axis: side, across: end}, {along: tick}) for end in (0, 1)]
-                cv2.polylines(picture, [_fixed(eye, ends)], False, _GRID, thin, cv2.LINE_AA, SHIFT)
-    for axis, side in walls:
-        one, other = (each for each in range(3) if each != axis)
-        corners = [_at(box, {axis: side, one: i, other: j}) for i, j in ((0, 0), (0, 1), (1, 1), (1, 0))]
-        cv2.polylines(picture, [_fixed(eye, corners)], True, _EDGE, thin, cv2.LINE_AA, SHIFT)
-    for axis in range(3):
-        _draw_axis(picture, box, eye, axis, set(walls), up[0], unit, letters)
-
-
-def _draw_axis(
-    picture: Pictures, box: Box, eye: Eye, axis: int, walls: set[tuple[int, int]], up: int, unit: str, letters: float
-) -> None:
-    """Write an axis's numbers and name at an edge of the box's outline: below it, or to its left."""
-    one, other = (each for each in range(3) if each != axis)
-    outline = [(i, j) for i in (0, 1) for j in (0, 1) if ((one, i) in walls) != ((other, j) in walls)]
-    edges = [eye.project(np.array([_at(box, {one: i, other: j, axis: k}) for k in (0, 1)]))[0] for i, j in outline]
-    edges = [edge for edge in edges if np.linalg.norm(edge[1] - edge[0]) > 4 * letters]
-    if not edges:
-        return  # it points at the eye
-    upright = axis == up
-    place = min(range(len(edges)), key=lambda at: edges[at][:, 0].mean() if upright else -edges[at][:, 1].mean())
-    edge, (i, j) = edges[place], outline[place]
-    along = (edge[1] - edge[0]) / np.linalg.norm(edge[1] - edge[0])
-    out = np.array([along[1], -along[0]])
-    middle = eye.project(box.centre)[0]
-    out *= np.sign(out @ (edge.mean(axis=0) - middle)) or 1.0
-    ticks = box.ticks(axis)
-    pixels = eye.project(np.array([_at(box, {one: i, other: j}, {axis: tick}) for tick in ticks]).reshape(-1, 3))[0]
-    texts = [f"{tick:.6g}".replace("-", "\u2212") for tick in ticks]
-    widest = max((lettering.width(text, letters) for text in texts), default=0.0)
-    needed = abs(along[0]) * (widest + 0.6 * letters) + abs(along[1]) * 1.4 * letters
-    step = float(np.linalg.norm(pixels[1] - pixels[0])) if len(pixels) > 1 else needed
-    every = max(1, int(np.ceil(min(needed, widest + letters, 9 * letters) / max(step, 1.0))))
-    thin = max(1, round(letters / 16))
-    for number, (pixel, text) in enumerate(zip(pixels, texts, strict=True)):
-        ends = np.round(np.stack([pixel, pixel + out * 0.35 * letters]) * (1 << SHIFT)).astype(np.int32)
-        cv2.polylines(picture, [ends], False, _EDGE, thin, cv2.LINE_AA, SHIFT)
-        if number % every == 0:
-            away = 0.75 * letters + _reach(out, lettering.width(text, letters), letters)
-            lettering.write(picture, text, tuple(pixel + out * away), letters, PALE, "mm")
-    name = f"{'xyz'[axis]} ({unit})" if unit else "xyz"[axis]
-    away = 1.35 * letters + 2 * _reach(out, widest, letters) + _reach(out, lettering.width(name, letters), letters)
-    lettering.write(picture, name, tuple(edge.mean(axis=0) + out * away), letters, INK, "mm")
-
-
-def _reach(out: Array, wide: float, letters: float) -> float:
-    """Return how far a text's middle must be from what it may not touch, in that direction."""
-    return float(abs(out[0]) * wide / 2 + abs(out[1]) * letters / 2)
-
-
-def _is_far(box: Box, eye: Eye, axis: int, side: int) -> bool:
-    """Return whether a wall is seen from inside of the box."""
-    wall = box.limits[axis, side]
-    return bool((eye.place[axis] < wall) if side else (eye.place[axis] > wall))
-
-
-def _at(box: Box, ends: dict[int, int], values: dict[int, float] | None = None) -> Array:
-    at = np.array([box.limits[axis, ends.get(axis, 0)] for axis in range(3)])
-    for axis, value in (values or {}).items():
-        at[axis] = value
-    return at
-
-
-def _fixed(eye: Eye, points: Sequence[Array]) -> Any:
-    return np.round(eye.project(np.array(points))[0] * (1 << SHIFT)).astype(np.int32)

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 
 from dlc_jupyter.pose import lettering
+from dlc_jupyter.pose.axes import INK, PALE, SHIFT
 from dlc_jupyter.pose.cameras import Array
 from dlc_jupyter.pose.frames import Pictures
 from dlc_jupyter.pose.perspective import Box
-from dlc_jupyter.pose.scene import FAR, INK, PAGE, PALE, PANEL, SHIFT, Scene, SceneLook, draw_trail, mixed
+from dlc_jupyter.pose.scene import FAR, PAGE, PANEL, Scene, SceneLook, draw_trail, mixed
 
 _RIM = (16, 11, 8)
 _BONE = (240, 240, 240)
@@ -115,7 +116,7 @@ def arrange(sizes: Sequence[tuple[int, int]], width: int, foot: int) -> Layout:
             if scene.width < 0.25 * width or scene.height < 16:
                 continue
             # A scene is about as wide as high, and what is beyond that is of little use to it.
-            useful = min(scene.width, 1.3 * scene.height) * min(scene.height, 1.1 * scene.width)
+            useful = min(scene.width, 1.15 * scene.height) * min(scene.height, 1.1 * scene.width)
             score = math.log(sum(w * h for w, h in fits)) + 1.3 * math.log(useful)
             if score > best:
                 top = (height - rows * (high + caption) - (rows - 1) * gap) // 2 + caption
