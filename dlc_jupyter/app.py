@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import tempfile
 from datetime import UTC, datetime
 from typing import Any
 
+from jupyter_server.base.handlers import Template404
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from sqlalchemy.exc import SQLAlchemyError
 from traitlets import TraitError, default
 
 from dlc_jupyter._version import __version__
+from dlc_jupyter.commands.call import complaint
 from dlc_jupyter.handlers.analyses import analysis_handlers
 from dlc_jupyter.handlers.base import PROBLEM, SERVICES, DLCHandler, NoSuchRoute, Services
 from dlc_jupyter.handlers.files import file_handlers
@@ -178,6 +181,18 @@ class DLCApp(Settings, ExtensionApp):
         mounts = ["dlc/", ""] if self.alone else ["dlc/"]
         self.handlers.extend((f"{mount}{pattern}", handler) for mount in mounts for pattern, handler in ROUTES)
         self.handlers.append((r"dlc(?:/.*)?", NoSuchRoute))
+        if self.alone:
+            self._answer_the_rest()
+
+    def _answer_the_rest(self) -> None:
+        """Let what no handler of Jupyter's knows be refused as everything else here, in the place of Jupyter's page.
+
+        That page's rule is Jupyter's last one. A handler of an extension would come before all of Jupyter's own.
+        """
+        assert self.serverapp is not None
+        for rule in self.serverapp.web_app.wildcard_router.rules:
+            if rule.target is Template404:
+                rule.target, rule.target_kwargs = NoSuchRoute, {"name": self.name}
 
     # -- started and stopped -----------------------------------------------------------------------------------------
 
@@ -188,6 +203,7 @@ class DLCApp(Settings, ExtensionApp):
             self.supervisor = WorkerSupervisor(self.services.settings, self.log)
             self.supervisor.start()
         self._watching = asyncio.create_task(self._watch_activity(self.services))
+        self.services.pool.submit(self.tell_broken_models, self.services.models)
         if self.alone:
             self.log.info(self._welcome(serverapp))
 
@@ -217,6 +233,12 @@ class DLCApp(Settings, ExtensionApp):
                 self.log.warning("Could not ask whether analyses are active: %s", error)
             await asyncio.sleep(ACTIVITY_INTERVAL)
 
+    def tell_broken_models(self, models: Models) -> None:
+        """Say in the log which of the registered models cannot be used, and why."""
+        for model in models.registered():
+            if model.problem is not None:
+                self.log.warning("The model %s (%s) cannot be used: %s", model.name, model.config, model.problem)
+
     def _welcome(self, serverapp: ServerApp) -> str:
         """Say how to call the server. A token that the user chose is not printed; Jupyter prints only its own, too."""
         identity = serverapp.identity_provider
@@ -235,7 +257,10 @@ class DLCApp(Settings, ExtensionApp):
 
 
 def main() -> None:
-    """Start the server: the command ``jupyter dlc``."""
+    """Start the server: the command ``jupyter dlc``. It ends where an option or a file is named that is not there."""
+    if wrong := complaint(sys.argv[1:], [APIServer(), DLCApp()]):
+        print(f"jupyter dlc: {wrong}", file=sys.stderr)
+        sys.exit(2)
     DLCApp.launch_instance()  # type: ignore[no-untyped-call]
 
 

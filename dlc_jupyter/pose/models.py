@@ -66,6 +66,10 @@ class Models:
         """Return every model, sorted by name. Those that cannot be used say why in `problem`."""
         return [read_model(name, path) for name, path in sorted(self._configs().items())]
 
+    def registered(self) -> list[Model]:
+        """Return those registered by name, sorted: what `all` returns of them, without looking for others."""
+        return [read_model(name, path) for name, path in sorted(self._registered_configs().items())]
+
     def find(self, name: str, kind: Kind | None = None) -> Model:
         """Return the model of that name, ready to be used.
 
@@ -145,8 +149,10 @@ class Models:
         return self._found().get(name)
 
     def _configs(self) -> dict[str, Path]:
-        registered = {name: config_of(expanded(path).absolute()) for name, path in self._registered.items()}
-        return self._found() | registered
+        return self._found() | self._registered_configs()
+
+    def _registered_configs(self) -> dict[str, Path]:
+        return {name: config_of(expanded(path).absolute()) for name, path in self._registered.items()}
 
     def _found(self) -> dict[str, Path]:
         return discover(expanded(self._models_dir)) if self._models_dir else {}

@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 
-from dlc_jupyter import __version__, _jupyter_server_extension_points
+from dlc_jupyter import __version__, _jupyter_server_extension_points, demo
 from dlc_jupyter.app import DLCApp
 from dlc_jupyter.handlers.base import SERVICES, Services
 from dlc_jupyter.jobs.records import Request
+from dlc_jupyter.pose.models import Models
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.database import Database, database_url, schema
 
@@ -50,6 +51,15 @@ def test_the_data_folder_is_its_owner_s_alone(services: Services) -> None:
 @pytest.mark.parametrize("dlc_options", [{"models": {"mouse": "/nowhere"}}], indirect=True)
 async def test_options_reach_the_handlers(api: Any) -> None:
     assert [model["name"] for model in json.loads((await api("model")).body)] == ["mouse"]
+
+
+def test_registered_models_that_cannot_be_used_are_told_in_the_log(
+    app: DLCApp, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = Models({"mouse": str(demo.MODEL), "cat": str(tmp_path / "cat")}, "")
+    app.tell_broken_models(models)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"The model cat ({tmp_path / 'cat'}) cannot be used: ")
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
@@ -235,6 +245,7 @@ class Running:
 @pytest.fixture
 def jupyter_dlc(tmp_path: Path) -> Iterator[Running]:
     options = ["--allow-root", "--port=0", f"--DLCApp.data_dir={tmp_path / 'dlc'}", "--DLCApp.start_worker=False"]
+    options.append(f"--DLCApp.models=cat={tmp_path / 'cat'}")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
     environment |= {"JUPYTER_NO_CONFIG": "1", "HOME": str(tmp_path)}
     process = subprocess.Popen(
@@ -276,8 +287,15 @@ def test_jupyter_dlc_serves_the_api_at_the_root_and_nothing_else(jupyter_dlc: Ru
         assert fetch(f"{url}/{path}", token)[0] == 200
     assert fetch(f"{url}/openapi.json", token)[1]["servers"] == [{"url": "/"}]
     for path in ("api/kernels", "api/contents", "api/sessions", "api/terminals", "files/dlc/dlc.db", "lab", "tree"):
-        assert fetch(f"{url}/{path}", token)[0] == 404
+        status, refused = fetch(f"{url}/{path}", token)
+        assert (status, json.loads(refused)["reason"]) == (404, "no-such-route")
+    for path in ("no/such/address", "analyses", "file/a/b"):
+        status, refused = fetch(f"{url}/{path}", token, b"analysis=sleep")
+        assert (status, json.loads(refused)["reason"]) == (404, "no-such-route")
     assert fetch(f"{url}/status", "wrong")[0] == 403
+    status, refused = fetch(f"{url}/no/such/address", "wrong")
+    assert (status, json.loads(refused)["reason"]) == (403, "authentication-required")
+    jupyter_dlc.wait_for(r"The model cat \(.*\) cannot be used: its cat is not there")
 
 
 @pytest.mark.system
