@@ -230,6 +230,11 @@ class Analysis:
         return None
 
     @classmethod
+    def misfits(cls, parameters: Any, model: Any) -> Iterable[tuple[str, str]]:
+        """Yield parameters that do not fit the model (`dlc_jupyter.pose.projects.Model`), and what would."""
+        return ()
+
+    @classmethod
     def weights_of(cls, parameters: Any, folder: Path | None) -> Sequence[Path]:
         """Name the files in `Settings.superanimal_dir` with which `run` looks at a video: they decide its result."""
         return ()
@@ -245,11 +250,16 @@ class Analysis:
         try:
             return cls.Parameters.model_validate(dict(values))
         except pydantic.ValidationError as error:
-            raise BadRequest(
-                f"The parameters of {cls.name} are not right: see errors. GET /schema describes them.",
-                reason="bad-parameters",
-                errors=[_explain(found, cls.Parameters.model_fields) for found in error.errors()],
-            ) from None
+            raise cls.refusal([_explain(found, cls.Parameters.model_fields) for found in error.errors()]) from None
+
+    @classmethod
+    def refusal(cls, errors: Sequence[Mapping[str, str]]) -> BadRequest:
+        """Return the refusal of parameters that are not right; `errors` are the ``field`` and ``message`` of each."""
+        return BadRequest(
+            f"The parameters of {cls.name} are not right: see errors. GET /schema describes them.",
+            reason="bad-parameters",
+            errors=list(errors),
+        )
 
 
 def _explain(found: Any, known: Mapping[str, Any]) -> dict[str, str]:

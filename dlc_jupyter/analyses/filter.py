@@ -6,24 +6,22 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dlc_jupyter.analyses.base import Analysis, Job
+from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.poses import (
     DESCRIPTION,
     ORIGIN,
+    AfterPoses,
     PoseParameters,
     describe,
     given_or_new_poses,
     open_video,
-    video_request,
 )
 
 
-class Filter(Analysis):
+class Filter(AfterPoses):
     """The poses of a video smoothed over time, as CSV and as DeepLabCut's own file."""
 
     name = "filter"
-    model_kind = "2d"
-    uses_device = True
     results: ClassVar = {
         "h5_file": "The smoothed poses as DeepLabCut's other functions read them (filtered=True): pandas, key "
         "df_with_missing; x, y in pixels.",
@@ -73,11 +71,6 @@ class Filter(Analysis):
             if not self.ar_degree + self.ma_degree:
                 raise ValueError("ar_degree and ma_degree cannot both be 0: there would be no model.")
             return self
-
-    @classmethod
-    def poses_of(cls, parameters: Filter.Parameters) -> tuple[str, dict[str, Any]]:
-        """Return ``video`` with the parameters that decide the poses."""
-        return video_request(parameters)
 
     def run(self, job: Job[Filter.Parameters]) -> dict[str, Any]:
         """Find or make the poses, and smooth them."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from dlc_jupyter.analyses.base import Analysis, Job
+from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.poses import (
     DESCRIPTION,
     ORIGIN,
+    AfterPoses,
     ColorBy,
     DisplayedBodyparts,
     Filtered,
@@ -19,7 +20,6 @@ from dlc_jupyter.analyses.poses import (
     describe,
     given_or_new_poses,
     open_video,
-    video_request,
 )
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
@@ -33,12 +33,10 @@ Colormap = Literal[
 ]  # fmt: skip
 
 
-class Label(Analysis):
+class Label(AfterPoses):
     """A labelled video: the poses drawn on every frame, as an MP4 that plays in every browser."""
 
     name = "label"
-    model_kind = "2d"
-    uses_device = True
     results: ClassVar = {
         "video_file": "The labelled video: MP4, H.264, at a constant rate of frames.",
         "frames": "Frames of it.",
@@ -96,11 +94,6 @@ class Label(Analysis):
                 "does, at some ten frames a second."
             ),
         ] = True
-
-    @classmethod
-    def poses_of(cls, parameters: Label.Parameters) -> tuple[str, dict[str, Any]]:
-        """Return ``video`` with the parameters that decide the poses."""
-        return video_request(parameters)
 
     def run(self, job: Job[Label.Parameters]) -> dict[str, Any]:
         """Find or make the poses, draw them, and check that the labelled video is whole."""

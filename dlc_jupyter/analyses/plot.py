@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from dlc_jupyter.analyses.base import Analysis, Job
+from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.poses import (
     DESCRIPTION,
     ORIGIN,
+    AfterPoses,
     ColorBy,
     DisplayedBodyparts,
     Filtered,
@@ -19,19 +20,16 @@ from dlc_jupyter.analyses.poses import (
     describe,
     given_or_new_poses,
     open_video,
-    video_request,
 )
 
 if TYPE_CHECKING:  # the server imports this module, and has neither pandas nor matplotlib
     from dlc_jupyter.pose.plots import Movement
 
 
-class Plot(Analysis):
+class Plot(AfterPoses):
     """Pictures of the poses: trajectories, positions, likelihoods and speeds over time, as SVG or PNG."""
 
     name = "plot"
-    model_kind = "2d"
-    uses_device = True
     results: ClassVar = {
         "trajectory_file": "Where each body part went, in the video's picture.",
         "position_file": "x and y of each body part over time, in pixels; y points down.",
@@ -59,11 +57,6 @@ class Plot(Analysis):
             ),
         ] = "svg"
         filtered: Filtered = False
-
-    @classmethod
-    def poses_of(cls, parameters: Plot.Parameters) -> tuple[str, dict[str, Any]]:
-        """Return ``video`` with the parameters that decide the poses."""
-        return video_request(parameters)
 
     def run(self, job: Job[Plot.Parameters]) -> dict[str, Any]:
         """Find or make the poses, smooth them where that is wanted, and draw the pictures."""

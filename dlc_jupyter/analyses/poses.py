@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from dlc_jupyter._version import __version__
-from dlc_jupyter.analyses.base import Job, find_analysis
+from dlc_jupyter.analyses.base import Analysis, Job, find_analysis
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
+from dlc_jupyter.pose.projects import lacking_bodyparts, lacking_network, lacking_snapshot
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
     from dlc_jupyter.pose.analyze import Span, Task
@@ -125,6 +126,36 @@ DESCRIPTION = {
     "deeplabcut_version, torch_version": "Of the programs that made it.",
     "notes": "What you should know, as sentences; left out where there is nothing.",
 }
+
+
+class PoseAnalysis(Analysis):
+    """Base of what needs the poses of one video by a 2D project's network. Its parameters are `PoseParameters`."""
+
+    model_kind = "2d"
+    uses_device = True
+
+    @classmethod
+    def misfits(cls, parameters: Any, model: Model) -> Iterator[tuple[str, str]]:
+        """Yield a shuffle, a snapshot and body parts that the model does not have."""
+        index, shuffle = parameters.trainingsetindex, parameters.shuffle
+        if message := lacking_network(model, index, shuffle):
+            yield "shuffle", message
+        elif parameters.snapshot_index is not None and (
+            message := lacking_snapshot(model, index, shuffle, parameters.snapshot_index)
+        ):
+            yield "snapshot_index", message
+        shown = getattr(parameters, "displayedbodyparts", None)
+        if shown is not None and (message := lacking_bodyparts(model, shown)):
+            yield "displayedbodyparts", message
+
+
+class AfterPoses(PoseAnalysis):
+    """Base of what starts from the poses that ``video`` has made, where it has."""
+
+    @classmethod
+    def poses_of(cls, parameters: PoseParameters) -> tuple[str, dict[str, Any]]:
+        """Return ``video`` with the parameters that decide the poses."""
+        return video_request(parameters)
 
 
 def open_video(job: Job[Any]) -> tuple[Path, Media, Network, Model]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
 
-from dlc_jupyter.analyses.base import Analysis, Job
+from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.poses import (
     DESCRIPTION,
+    PoseAnalysis,
     PoseParameters,
     describe,
     find_poses,
@@ -26,12 +27,10 @@ if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor 
     from dlc_jupyter.pose.network import Poses
 
 
-class Video(Analysis):
+class Video(PoseAnalysis):
     """Poses of every frame of a video, as CSV and as DeepLabCut's own files."""
 
     name = "video"
-    model_kind = "2d"
-    uses_device = True
     results: ClassVar = {
         "h5_file": "The poses as DeepLabCut's other functions read them: pandas, key df_with_missing; x, y in pixels.",
         "csv_file": "The same as CSV; null with save_as_csv=false.",

@@ -71,8 +71,8 @@ class AnalysesHandler(DLCHandler):
             )
         },
         refuses={
-            400: "There is no such analysis (the answer names those there are), or its parameters are not right "
-            "(`errors` names each), or it takes another number of files.",
+            400: "There is no such analysis (the answer names those there are), or its parameters are not right or do "
+            "not fit the model or the devices (`errors` names each), or it takes another number of files.",
             404: "There is no such file or model.",
             409: "Several files begin with these characters (see `matches`), or the `Idempotency-Key` was used for a "
             "different request.",
@@ -119,7 +119,7 @@ class AnalysesHandler(DLCHandler):
             if earlier:
                 return earlier
         file_ids = [services.files.find(prefix).file_id for prefix in prefixes]
-        request = services.requests.prepare(name, values, file_ids, self.owner, key)
+        request = services.requests.prepare(name, values, file_ids, self.owner, key, services.board.gpus())
         return services.records.create(request, time.time(), reuse=not fresh)
 
     def _idempotency_key(self) -> str | None:

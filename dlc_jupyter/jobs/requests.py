@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import pydantic
 
 from dlc_jupyter._version import __version__
 from dlc_jupyter.analyses.base import Analysis, find_analysis
-from dlc_jupyter.errors import Refusal
+from dlc_jupyter.errors import BadRequest, Refusal
+from dlc_jupyter.jobs.devices import Gpu, choose
 from dlc_jupyter.jobs.installed import Installed
 from dlc_jupyter.jobs.records import Record, Request
 from dlc_jupyter.pose.digests import Digests
-from dlc_jupyter.pose.models import Models
+from dlc_jupyter.pose.models import Model, Models
 from dlc_jupyter.pose.projects import expanded
 from dlc_jupyter.settings import Settings
 
@@ -50,6 +51,7 @@ class Requests:
         file_ids: Sequence[str],
         owner: str = "",
         idempotency_key: str | None = None,
+        gpus: Sequence[Gpu] | None = None,
     ) -> Request:
         """Validate what was asked for.
 
@@ -61,6 +63,8 @@ class Requests:
             The parameters, as JSON values or as text from a form.
         file_ids : sequence of str
             Whole ids of the files that go in.
+        gpus : sequence of Gpu, optional
+            Those of the worker, where it is known.
 
         Returns
         -------
@@ -70,20 +74,24 @@ class Requests:
         Raises
         ------
         BadRequest
-            The analysis is unknown, a parameter is wrong, there are too few or too many files, or the model is broken
-            or of the wrong kind.
+            The analysis is unknown, a parameter is wrong or does not fit the model or the devices, there are too few or
+            too many files, or the model is broken or of the wrong kind.
         NotFound
             There is no such model.
         """
         analysis = find_analysis(analysis_name)
         parameters = analysis.validate(values)
         analysis.inputs.check(len(file_ids))
+        model = self._model(analysis, parameters)
+        errors = [*_misfits(analysis, parameters, model), *_missing_devices(analysis, parameters, gpus)]
+        if errors:
+            raise analysis.refusal(errors)
         return Request(
             analysis=analysis.name,
             parameters=parameters.model_dump(mode="json"),
             file_ids=tuple(file_ids),
             owner=owner,
-            request_key=self._key(analysis, parameters, file_ids),
+            request_key=self._key(analysis, parameters, model, file_ids),
             idempotency_key=idempotency_key,
         )
 
@@ -99,7 +107,7 @@ class Requests:
         name, values = wanted
         try:
             maker = find_analysis(name)
-            return self._key(maker, maker.validate(values), record.file_ids)
+            return self._key_as_it_stands(maker, maker.validate(values), record.file_ids)
         except Refusal:
             return None
 
@@ -112,19 +120,32 @@ class Requests:
             The model is gone or broken.
         """
         analysis = find_analysis(record.analysis)
-        return self._key(analysis, analysis.validate(record.parameters), record.file_ids, deeplabcut)
+        return self._key_as_it_stands(analysis, analysis.validate(record.parameters), record.file_ids, deeplabcut)
 
-    def _key(
+    def _model(self, analysis: type[Analysis], parameters: pydantic.BaseModel) -> Model | None:
+        """Return the model that an analysis is asked for with, if it takes one."""
+        if analysis.model_kind is None:
+            return None
+        return self._models.find(getattr(parameters, "model"), analysis.model_kind)  # noqa: B009
+
+    def _key_as_it_stands(
         self,
         analysis: type[Analysis],
         parameters: pydantic.BaseModel,
         file_ids: Sequence[str],
         deeplabcut: str | None = None,
     ) -> str | None:
+        return self._key(analysis, parameters, self._model(analysis, parameters), file_ids, deeplabcut)
+
+    def _key(
+        self,
+        analysis: type[Analysis],
+        parameters: pydantic.BaseModel,
+        model: Model | None,
+        file_ids: Sequence[str],
+        deeplabcut: str | None = None,
+    ) -> str | None:
         """Return a hash of all that decides the result; None where every run is to be a new one."""
-        model = None
-        if analysis.model_kind is not None:
-            model = self._models.find(getattr(parameters, "model"), analysis.model_kind)  # noqa: B009
         if not analysis.reusable:
             return None
         decisive: dict[str, Any] = {
@@ -151,3 +172,21 @@ class Requests:
             with contextlib.suppress(OSError):
                 digests[path.name] = self._weights.of(path)
         return digests
+
+
+def _misfits(analysis: type[Analysis], parameters: pydantic.BaseModel, model: Model | None) -> Iterator[dict[str, str]]:
+    if model is not None:
+        for name, message in analysis.misfits(parameters, model):
+            yield {"field": name, "message": message}
+
+
+def _missing_devices(
+    analysis: type[Analysis], parameters: pydantic.BaseModel, gpus: Sequence[Gpu] | None
+) -> Iterator[dict[str, str]]:
+    """Yield the device that is asked for, where the worker has no such one."""
+    device = getattr(parameters, "device", None)
+    if analysis.uses_device and device is not None and gpus is not None:
+        try:
+            choose(str(device), gpus)
+        except BadRequest as refusal:
+            yield {"field": "device", "message": refusal.message}

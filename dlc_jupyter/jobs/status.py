@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from dlc_jupyter._version import __version__
+from dlc_jupyter.jobs.devices import Gpu
 from dlc_jupyter.jobs.records import Records, State, iso
 from dlc_jupyter.jobs.requests import Requests
 from dlc_jupyter.jobs.roster import Roster
@@ -93,6 +94,11 @@ class StatusBoard:
             },
             "versions": {"dlc_jupyter": __version__, **self._requests.versions()},
         }
+
+    def gpus(self) -> list[Gpu] | None:
+        """Return the GPUs that the worker may use; None where no worker is alive that would know."""
+        found = self._worker()[1].get("devices")
+        return None if found is None else [Gpu(**each) for each in found]
 
     def _worker(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what there is to say of the worker that was seen last, and its own status while it is alive."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -108,6 +108,36 @@ class Model:
             "snapshots": [snapshot.as_json() for snapshot in self.snapshots],
             "problem": self.problem,
         }
+
+
+def lacking_network(model: Model, trainingsetindex: int, shuffle: int) -> str:
+    """Say that a model has no trained network for a shuffle, and which there are; "" where it has one."""
+    trained = {(each.trainingsetindex, each.shuffle) for each in model.snapshots}
+    if (trainingsetindex, shuffle) in trained:
+        return ""
+    there_are = ", ".join(f"shuffle {number} (trainingsetindex {index})" for index, number in sorted(trained))
+    return (
+        f"The model has no trained network for shuffle {shuffle} and trainingsetindex {trainingsetindex}. "
+        f"There are: {there_are}."
+    )
+
+
+def lacking_snapshot(model: Model, trainingsetindex: int, shuffle: int, index: int) -> str:
+    """Say that a network has no snapshot of a ``snapshot_index``, and which there are; "" where it has one."""
+    wanted = (trainingsetindex, shuffle)
+    names = [each.name for each in model.snapshots if (each.trainingsetindex, each.shuffle) == wanted]
+    if -len(names) <= index < len(names):
+        return ""
+    return f"There is no snapshot {index}. Shuffle {shuffle} has {len(names)}, counted from 0: {', '.join(names)}."
+
+
+def lacking_bodyparts(model: Model, bodyparts: Sequence[str]) -> str:
+    """Say which body parts a model does not have, or that none is named, and which there are; "" where all is well."""
+    unknown = sorted(set(bodyparts) - set(model.bodyparts))
+    if bodyparts and not unknown:
+        return ""
+    wrong = f"The model has no body part {', '.join(unknown)}" if unknown else "No body part is to be drawn"
+    return f"{wrong}. There are: {', '.join(model.bodyparts)}."
 
 
 def read_model(name: str, config: Path) -> Model:

@@ -18,6 +18,7 @@ from dlc_jupyter.errors import Refusal
 from dlc_jupyter.handlers.analyses import LogHandler
 from dlc_jupyter.handlers.base import Services
 from dlc_jupyter.jobs.records import State
+from dlc_jupyter.jobs.roster import Roster
 
 WORKER = "worker-1"
 
@@ -206,6 +207,46 @@ async def test_an_unknown_model_is_refused_naming_those_there_are(api: Any, serv
 async def test_fresh_is_a_flag(api: Any, fresh: Any) -> None:
     answer = await api("analysis", json={"analysis": "sleep", "time": 1, "fresh": fresh})
     assert refusal(answer, 400)["reason"] == "bad-parameters"
+
+
+DEMO = Path(dlc_jupyter.__file__).parent / "demo" / "model"
+
+
+@pytest.mark.parametrize("dlc_options", [{"models": {"mouse": str(DEMO)}}], indirect=True)
+@pytest.mark.parametrize(
+    ("values", "field", "what"),
+    [
+        ({"shuffle": 7}, "shuffle", "There are: shuffle 1"),
+        ({"snapshot_index": 5}, "snapshot_index", "There is no snapshot 5."),
+        ({"displayedbodyparts": "snout,wing"}, "displayedbodyparts", "The model has no body part wing."),
+    ],
+)
+async def test_what_the_model_does_not_have_is_refused_at_once(
+    api: Any, services: Services, values: dict[str, Any], field: str, what: str
+) -> None:
+    asked = {"analysis": "label", "file_id": store(services, b"a video"), "model": "mouse", **values}
+    body = refusal(await api("analysis", form=asked), 400)
+    assert body["reason"] == "bad-parameters"
+    (error,) = body["errors"]
+    assert error["field"] == field
+    assert what in error["message"]
+    assert services.records.page() == []
+
+
+@pytest.mark.parametrize("dlc_options", [{"models": {"mouse": str(DEMO)}}], indirect=True)
+async def test_a_gpu_is_refused_where_the_worker_is_known_to_have_none(api: Any, services: Services) -> None:
+    asked = {"analysis": "video", "file_id": store(services, b"a video"), "model": "mouse", "device": "cuda"}
+    assert (await api("analysis", json=asked)).code == 200  # there is no worker that would know
+    roster = Roster(services.database)
+    roster.show("host-1:0", time.time(), {"devices": []})
+    (error,) = refusal(await api("analysis", json=asked), 400)["errors"]
+    assert error["field"] == "device"
+    assert "(GPUs: none)" in error["message"]
+    gpu = {"index": 0, "uuid": "GPU-a", "name": "NVIDIA T4", "memory": 1 << 34}
+    roster.show("host-1:0", time.time(), {"devices": [gpu]})
+    assert (await api("analysis", json=asked)).code == 200
+    roster.show("host-1:0", time.time() - 3600, {"devices": []})
+    assert (await api("analysis", json=asked)).code == 200  # that worker is gone
 
 
 # -- asked for twice ---------------------------------------------------------------------------------------------------

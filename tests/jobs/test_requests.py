@@ -12,6 +12,7 @@ import yaml
 from dlc_jupyter.analyses.label import Label
 from dlc_jupyter.analyses.sleep import Sleep
 from dlc_jupyter.errors import BadRequest, NotFound, Refusal
+from dlc_jupyter.jobs.devices import Gpu
 from dlc_jupyter.jobs.installed import Installed
 from dlc_jupyter.jobs.records import Record, Records
 from dlc_jupyter.jobs.requests import Requests
@@ -126,6 +127,40 @@ def test_what_cannot_be_done_is_refused(
     with pytest.raises(kind) as refused:
         requests.prepare(analysis, values, files)
     assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("analysis", "values", "field", "what"),
+    [
+        ("video", {"shuffle": 3}, "shuffle", "There are: shuffle 1 (trainingsetindex 0)."),
+        ("filter", {"trainingsetindex": 1}, "shuffle", "trainingsetindex 1"),
+        ("video", {"snapshot_index": 1}, "snapshot_index", "Shuffle 1 has 1, counted from 0: snapshot-010."),
+        ("plot", {"snapshot_index": -2}, "snapshot_index", "There is no snapshot -2."),
+        ("label", {"displayedbodyparts": "paw,tail"}, "displayedbodyparts", "no body part tail. There are: paw."),
+        ("plot", {"displayedbodyparts": []}, "displayedbodyparts", "No body part is to be drawn. There are: paw."),
+        ("video", {"device": "cuda"}, "device", "There is no GPU cuda on this machine"),
+        ("superanimal", {"device": "cuda:1"}, "device", "There is no GPU cuda:1 on this machine"),
+    ],
+)
+def test_what_the_model_or_the_worker_does_not_have_is_refused_by_the_name_of_the_parameter(
+    requests: Requests, analysis: str, values: dict[str, Any], field: str, what: str
+) -> None:
+    zoo = {"superanimal_name": "superanimal_quadruped", "model_name": "rtmpose_s"}
+    start = zoo if analysis == "superanimal" else {"model": "reach"}
+    with pytest.raises(BadRequest) as refused:
+        requests.prepare(analysis, {**start, **values}, [VIDEO], gpus=[])
+    (error,) = refused.value.as_json()["errors"]
+    assert refused.value.reason == "bad-parameters"
+    assert error["field"] == field
+    assert what in error["message"]
+
+
+def test_what_is_there_is_not_refused(requests: Requests) -> None:
+    gpu = Gpu(1, "GPU-b", "NVIDIA T4", 1 << 34)
+    for device in ("cpu", "cuda", "cuda:1", None):
+        requests.prepare("video", {"model": "reach", "snapshot_index": -1, "device": device}, [VIDEO], gpus=[gpu])
+    requests.prepare("label", {"model": "reach", "displayedbodyparts": ["paw"]}, [VIDEO], gpus=[])
+    requests.prepare("video", {"model": "reach", "device": "cuda"}, [VIDEO])  # who knows what the worker has
 
 
 def written(tmp_path: Path, requests: Requests, analysis: str, values: dict[str, Any]) -> Record:
