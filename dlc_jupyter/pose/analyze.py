@@ -12,17 +12,22 @@ from typing import Any
 import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose import compat, direct, inference, runners, tracks
+from dlc_jupyter.pose import compat, direct, inference, memory, runners, tracks
+from dlc_jupyter.pose.batches import Prediction, Seam
 from dlc_jupyter.pose.frames import Frames, Pictures
 from dlc_jupyter.pose.media import REPAIR, Media
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
-from dlc_jupyter.pose.rows import UNREADABLE, WIDE, Rows
+from dlc_jupyter.pose.rows import UNREADABLE, WIDE, Rows, as_written, described
+from dlc_jupyter.pose.sizes import Sizes
 
 #: Seconds after which the poses that there are go to the disk: at most so much work is ever done again.
 CHUNK_SECONDS = 1.0
 
 #: Where the records lie in the folder that outlives an attempt.
 ROWS = "poses"
+
+#: Under which name they say how many pictures or animals the networks saw at once.
+SIZES = "batch_size"
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,12 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
                 hint="Leave step out, or give start and stop.",
                 kind="BadSpan",
             )
+        about = _about(task, built)
+        sizes = _choose_sizes(task, built, about, kept / ROWS)
         loop = inference.make_loop(built)
-        with Rows(kept / ROWS, _about(task, built, loop)) as rows:
+        for portions in loop.portions:
+            portions.lacked = sizes.correct if sizes else portions.lacked
+        with Rows(kept / ROWS, about | {SIZES: [built.batch_size, loop.size]}) as rows:
             notes = run.predict(built, loop, rows)
             made = _tracks(task, built, rows.records(), began)
             tracks.write(made, folder, task.video.stem, save_as_csv=save_as_csv, save_as_df=not built.several)
@@ -127,7 +136,7 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
         rows=len(made),
         notes=[*task.media.notes, *notes],
         unreadable=unreadable.tolist(),
-        fallbacks=loop.notes,
+        fallbacks=run.fallbacks,
         model_files=list(built.files),
     )
     if not poses.h5.is_file():
@@ -135,8 +144,8 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
     return poses
 
 
-def _about(task: Task, built: runners.Runners, loop: inference.Loop) -> dict[str, Any]:
-    """Return all that decides the numbers."""
+def _about(task: Task, built: runners.Runners) -> dict[str, Any]:
+    """Return all that decides the numbers, but for `SIZES`."""
     import deeplabcut
     import torch
 
@@ -146,13 +155,41 @@ def _about(task: Task, built: runners.Runners, loop: inference.Loop) -> dict[str
         "scorer": built.scorer,
         "points": built.points,
         "device": task.network.device,
-        "batch_size": [built.batch_size, loop.size],
         "cropping": built.cropping and list(built.cropping),
         "span": [task.span.start, task.span.step],
         "mark": task.mark,
         "deeplabcut": deeplabcut.__version__,
         "torch": torch.__version__,
     }
+
+
+def _choose_sizes(task: Task, built: runners.Runners, about: Mapping[str, Any], folder: Path) -> Sizes | None:
+    """Set the sizes of batches that the user has not set, where a GPU's memory limits them.
+
+    An attempt keeps to those of the one before: on a GPU the last digit of a number depends on them.
+    """
+    network = task.network
+    if not network.device.startswith("cuda"):
+        return None
+    crop = runners.window(task.video, built.cropping) or (0, task.media.width, 0, task.media.height)
+    picture = crop[1] - crop[0], crop[3] - crop[2]
+    sizes = Sizes(built, memory.Cuda(network.device), about["model"], picture, network.measured_file)
+    earlier = described(folder)
+    before = earlier.pop(SIZES, None)
+    if before and earlier == as_written(about):
+        sizes.keep_to(*before)
+    else:
+        sizes.choose(lambda: _first_picture(task, crop))
+    return sizes
+
+
+def _first_picture(task: Task, crop: tuple[int, int, int, int]) -> Pictures:
+    """Return the first picture of the video; a black one if it cannot be decoded."""
+    with Frames(task.video, task.media, size=1, stop=1, crop=crop, mark=task.mark) as frames:
+        for batch in frames:
+            picture: Pictures = batch.pictures[0]
+            return picture
+    return np.zeros((crop[3] - crop[2], crop[1] - crop[0], 3), np.uint8)
 
 
 def sha256(path: Path) -> str:
@@ -166,20 +203,24 @@ class _Run:
 
     def __init__(self, task: Task, progress: Callable[[int], None]) -> None:
         self._task, self._progress = task, progress
-        self._held: list[inference.Prediction] = []
+        self._held: list[Prediction] = []
         #: How many frames have poses.
         self.done = 0
+        #: What did not go the usual way, in this attempt and those before.
+        self.fallbacks: list[str] = []
+        self._earlier: list[str] = []
 
     def predict(self, built: runners.Runners, loop: inference.Loop, rows: Rows) -> list[str]:
         """Have the network look at the frames without a record; return what the user should know of the video."""
         task, span = self._task, self._task.span
-        self.done, written = len(rows), time.monotonic()
+        before, written = len(rows), time.monotonic()
+        seam = self._go_on(loop, rows)
         self._progress(self.done)
         frames = Frames(
             task.video,
             task.media,
             size=loop.size,
-            start=span.start + len(rows) * span.step,
+            start=span.start + (before - seam.back) * span.step,
             stop=span.stop,
             step=span.step,
             crop=runners.window(task.video, built.cropping),
@@ -192,22 +233,42 @@ class _Run:
                 self._held += ready
                 self._progress(self.done)
                 if time.monotonic() - written >= CHUNK_SECONDS:
-                    # A chunk ends where a batch of pictures does: the next attempt has the same ones. (Batches of
-                    # animals may be others, which makes no difference but on a GPU, in the last digit.)
-                    self._hand_on(rows, frames, len(self._held) - self.done % loop.size)
+                    count, seam = loop.seam()
+                    self._hand_on(rows, frames, loop, before + count - len(rows), seam)
                     written = time.monotonic()
         notes = frames.account()
-        self._hand_on(rows, frames, len(self._held))
+        self._hand_on(rows, frames, loop, len(self._held), Seam())
+        self.fallbacks = list(dict.fromkeys(self._earlier + loop.notes))
         return notes
 
-    def _hand_on(self, rows: Rows, frames: Frames, count: int) -> None:
+    def _go_on(self, loop: inference.Loop, rows: Rows) -> Seam:
+        """Have the loop begin as the mark of the last record says; return where that is."""
+        mark = rows.mark
+        seam = Seam(*mark.get("seam", (0, 0)))
+        loop.go_on(seam)
+        for portions in loop.portions:
+            portions.most = min(mark.get("most", {}).get(portions.name, portions.size), portions.size)
+        self.done, self._earlier = len(rows), list(mark.get("fallbacks", []))
+        return seam
+
+    def _hand_on(self, rows: Rows, frames: Frames, loop: inference.Loop, count: int, seam: Seam) -> None:
+        """Write the first poses that are held: a chunk, with what another attempt must know to go on behind it."""
         if count <= 0:
             return
         span, first = self._task.span, self.done - len(self._held)
         places = ((number - span.start) // span.step - first for number in frames.unreadable)
         rows.append(self._held[:count], [place for place in places if 0 <= place < count])
-        rows.flush()
+        rows.flush(self._mark(loop, seam))
         del self._held[:count]
+
+    def _mark(self, loop: inference.Loop, seam: Seam) -> dict[str, Any]:
+        """Return what the next attempt must know: see `_go_on`. What `most` says will be among its own notes."""
+        said = [note for portions in loop.portions for note in portions.notes]
+        return {
+            "seam": [seam.back, seam.skip],
+            "most": {portions.name: portions.most for portions in loop.portions},
+            "fallbacks": [note for note in dict.fromkeys(self._earlier + loop.notes) if note not in said],
+        }
 
 
 def _page_locked(shape: tuple[int, ...]) -> Pictures:

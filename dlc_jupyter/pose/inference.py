@@ -7,18 +7,16 @@ nothing outlives a run. The network sees the same batches as there: the numbers 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from dlc_jupyter.pose.batches import Animals, Prediction, Seam
 from dlc_jupyter.pose.frames import Batch, Frames, Pictures
+from dlc_jupyter.pose.memory import Portions
 from dlc_jupyter.pose.pixels import NotPointwise, Table, rgb
 from dlc_jupyter.pose.runners import Runners
-
-#: What DeepLabCut says of one picture: ``bodyparts`` (individuals x body parts x 3) and, for some networks,
-#: ``unique_bodyparts``, ``identity_scores``, ``bboxes``, ``bbox_scores``.
-Prediction = dict[str, np.ndarray[Any, Any]]
 
 
 class Loop(Protocol):
@@ -26,8 +24,21 @@ class Loop(Protocol):
 
     #: How many pictures a batch must have (the last one may have fewer).
     size: int
-    #: What the user should know of how it went.
-    notes: list[str]
+    #: The networks' batches: each is looked at in smaller portions where the memory does not suffice.
+    portions: Sequence[Portions]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of how it went."""
+        ...
+
+    def go_on(self, seam: Seam) -> None:
+        """Begin where another attempt has stopped. The first `Seam.back` pictures get no prediction: they had one."""
+        ...
+
+    def seam(self) -> tuple[int, Seam]:
+        """Return the last place where another attempt could go on: after how many predictions of this one, and how."""
+        ...
 
     def feed(self, batch: Batch) -> list[Prediction]:
         """Take the next pictures; return the predictions that are ready. The pictures are not needed afterwards."""
@@ -66,21 +77,36 @@ class BottomUp:
     """
 
     def __init__(self, runners: Runners) -> None:
-        self.notes: list[str] = []
         self._runners, self._runner = runners, runners.pose
-        self.size = self._most = runners.batch_size
+        self.size = runners.batch_size
+        self._portions = Portions("batch_size", self.size)
+        self.portions: Sequence[Portions] = (self._portions,)
         self._table: Table | None = None
         self._instead: ByDeepLabCut | None = None
+        self._prepared: list[str] = []
+        self._given = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """Why DeepLabCut prepared the pictures, and for how many the memory sufficed."""
+        return self._prepared + self._portions.notes
+
+    def go_on(self, seam: Seam) -> None:
+        """Do nothing: a batch has whole pictures, so an attempt begins with a new one."""
+
+    def seam(self) -> tuple[int, Seam]:
+        """Return the end of the last batch that was full."""
+        return self._given - self._given % self.size, Seam()
 
     def feed(self, batch: Batch) -> list[Prediction]:
         """Take the next pictures: a batch of the network."""
         if self._table is None and self._instead is None:
             self._prepare(batch.pictures[0])
         if self._instead is not None:
-            return self._instead.feed(batch)
-        ready: list[Prediction] = []
-        while len(ready) < len(batch):
-            ready += self._run(batch.pictures[len(ready) : len(ready) + self._most])
+            ready = self._instead.feed(batch)
+        else:
+            ready = self._portions.run(len(batch), lambda part: self._run(batch.pictures[part]))
+        self._given += len(ready)
         return ready
 
     def finish(self) -> list[Prediction]:
@@ -93,23 +119,12 @@ class BottomUp:
             table.check(picture)
             self._table = table
         except NotPointwise as error:
-            self._instead = ByDeepLabCut(self._runners)
-            self.notes.append(f"The pictures were prepared by DeepLabCut, one by one: {error}.")
+            self._instead = ByDeepLabCut(self._runners, self._portions)
+            self._prepared.append(f"The pictures were prepared by DeepLabCut, one by one: {error}.")
 
     def _run(self, pictures: Pictures) -> list[Prediction]:
-        """Run the network; with half as many pictures from now on where the memory does not suffice."""
-        import torch
-
         assert self._table is not None
-        try:
-            found = run_network(self._runner, self._table.inputs(pictures))
-        except torch.OutOfMemoryError:
-            if len(pictures) == 1:
-                raise
-            self._most = len(pictures) // 2
-            torch.cuda.empty_cache()
-            self.notes[:] = [f"The GPU's memory did not suffice for batch_size {self.size}; it was {self._most}."]
-            return []
+        found = run_network(self._runner, self._table.inputs(pictures))
         return [self._runner.postprocessor([each], self._table.context())[0] for each in found]
 
 
@@ -141,37 +156,43 @@ def _of(values: Any, number: int) -> Any:
 
 
 class ByDeepLabCut:
-    """A network that DeepLabCut itself feeds, picture by picture: with its preprocessor, batches and postprocessor.
+    """A network for which DeepLabCut prepares each picture, or each animal on it.
 
     For conditional top-down networks, and where the preparation of a picture is more than a table.
     """
 
-    def __init__(self, runners: Runners) -> None:
-        self.notes: list[str] = []
+    def __init__(self, runners: Runners, portions: Portions | None = None) -> None:
         self.size = runners.batch_size
         self._runner = runners.pose
         self._conditional = runners.task == "ctd"
-        forget(self._runner)
+        portions = portions or Portions("batch_size", self.size)
+        self.portions: Sequence[Portions] = (portions,)
+        self._animals = Animals(self._runner, portions)
+
+    @property
+    def notes(self) -> list[str]:
+        """For how many pictures, or animals, the memory sufficed."""
+        return [note for each in self.portions for note in each.notes]
+
+    def go_on(self, seam: Seam) -> None:
+        """Begin where another attempt has stopped."""
+        self._animals.go_on(seam)
+
+    def seam(self) -> tuple[int, Seam]:
+        """Return the last place where another attempt could go on: a picture of which all animals were looked at."""
+        return self._animals.seam()
 
     def feed(self, batch: Batch) -> list[Prediction]:
         """Take the next pictures."""
         ready: list[Prediction] = []
-        for picture in batch.pictures:
-            ready += self._take(rgb(picture))
+        for picture in map(rgb, batch.pictures):
+            ready += self._animals.add(*(self._runner.add_conditions(picture) if self._conditional else (picture, {})))
+            self._animals.pause()
         return ready
-
-    def _take(self, picture: Any) -> list[Prediction]:
-        runner = self._runner
-        runner._prepare_inputs(runner.add_conditions(picture) if self._conditional else picture)
-        runner._process_full_batches()
-        return list(runner._extract_results(None))
 
     def finish(self) -> list[Prediction]:
         """Run the last batch, which is not full."""
-        runner = self._runner
-        if runner._inputs_waiting_for_processing():
-            runner._process_batch()
-        return list(runner._extract_results(None))
+        return self._animals.finish()
 
 
 class TopDown(ByDeepLabCut):
@@ -184,43 +205,47 @@ class TopDown(ByDeepLabCut):
         super().__init__(runners)
         self._detector = runners.detector
         self.size = int(self._detector.batch_size)
+        self._detected = Portions("detector_batch_size", self.size)
+        self.portions = (*self.portions, self._detected)
         self._table: Table | None = None
-        self._prepared = False
+        self._prepared: list[str] | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """Why DeepLabCut prepared the pictures, and for how many of them, and animals, the memory sufficed."""
+        return (self._prepared or []) + super().notes
 
     def feed(self, batch: Batch) -> list[Prediction]:
         """Take the next pictures: a batch of the detector."""
+        if self._prepared is None:
+            self._prepared = self._prepare(batch.pictures[0])
         ready: list[Prediction] = []
-        for picture, animals in zip(batch.pictures, self._detect(batch), strict=True):
-            ready += self._take((rgb(picture), animals))
+        boxes = self._detected.run(len(batch), lambda part: self._detect(batch.pictures[part]))
+        for picture, found in zip(batch.pictures, boxes, strict=True):
+            ready += self._animals.add(rgb(picture), found)
+        self._animals.pause()
         return ready
 
-    def _detect(self, batch: Batch) -> list[dict[str, Any]]:
+    def _detect(self, pictures: Pictures) -> list[dict[str, Any]]:
         import torch
 
         detector = self._detector
-        if not self._prepared:
-            self._prepare(batch.pictures[0])
         if self._table is not None:
-            inputs = self._table.inputs(batch.pictures)
-            contexts = [self._table.context() for _ in batch.pictures]
+            inputs = self._table.inputs(pictures)
+            contexts = [self._table.context() for _ in pictures]
         else:
-            prepared = [detector.preprocessor(rgb(picture), {}) for picture in batch.pictures]
+            prepared = [detector.preprocessor(rgb(picture), {}) for picture in pictures]
             inputs = torch.cat([each for each, _context in prepared])
             contexts = [context for _each, context in prepared]
         found = detector.predict(inputs)
         return [detector.postprocessor([each], context)[0] for each, context in zip(found, contexts, strict=True)]
 
-    def _prepare(self, picture: Pictures) -> None:
-        self._prepared = True
+    def _prepare(self, picture: Pictures) -> list[str]:
+        """Make the table, if that will do; return what the user should know if not."""
         try:
             table = Table(self._detector.preprocessor, self._detector.device)
             table.check(picture)
-            self._table = table
         except NotPointwise as error:
-            self.notes.append(f"The detector's pictures were prepared by DeepLabCut, one by one: {error}.")
-
-
-def forget(runner: Any) -> None:
-    """Empty whatever a runner has kept of an earlier run."""
-    runner._batch_list, runner._model_kwargs = [], {}
-    runner._contexts, runner._image_batch_sizes, runner._predictions = [], [], []
+            return [f"The detector's pictures were prepared by DeepLabCut, one by one: {error}."]
+        self._table = table
+        return []

@@ -11,6 +11,7 @@ from typing import Any
 
 from dlc_jupyter.errors import AnalysisFailed, without_paths
 from dlc_jupyter.pose.media import Media
+from dlc_jupyter.pose.memory import lacking
 from dlc_jupyter.pose.projects import PYTORCH_MODELS, Model, folders_of, read_model, read_yaml
 
 #: How DeepLabCut ends the names of the files with the tracks of several animals, by the way they were tracked.
@@ -33,12 +34,17 @@ class Network:
     ----------
     config : Path
         config.yaml of a private copy of the project.
-    snapshot_index, batch_size, detector_batch_size : int or None
+    snapshot_index : int or None
         None: what the project's config.yaml says.
+    batch_size, detector_batch_size : int or None
+        None: on a GPU as many as its memory suffices for (`dlc_jupyter.pose.sizes`), else what the project's
+        config.yaml says.
     cropping : list of int or None
         x1, x2, y1, y2 in pixels; None: what the project's config.yaml says.
     device : str
         As torch calls it: ``cpu``, ``cuda:0``.
+    measured_file : Path or None
+        Where it is kept how much of a GPU's memory networks take, for other analyses. None: it is measured each time.
     """
 
     config: Path
@@ -49,6 +55,7 @@ class Network:
     detector_batch_size: int | None = None
     cropping: list[int] | None = None
     device: str = "cpu"
+    measured_file: Path | None = None
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -210,19 +217,17 @@ class Poses:
 @contextmanager
 def explained(network: Network | None = None, done: Callable[[], int] = lambda: 0) -> Iterator[None]:
     """Turn what DeepLabCut and torch raise into sentences for the user. `done` returns how many frames were done."""
-    import torch
-
     try:
         yield
     except AnalysisFailed:
         raise
-    except torch.OutOfMemoryError as error:
-        raise AnalysisFailed(
-            "The GPU's memory is too small for this video and network.",
-            hint="Ask for a smaller batch_size, crop the picture, or use device=cpu.",
-            kind="OutOfMemory",
-        ) from error
     except Exception as error:
+        if lacking(error):
+            raise AnalysisFailed(
+                "The GPU's memory is too small for this video and network.",
+                hint="Ask for a smaller batch_size, crop the picture, or use device=cpu.",
+                kind="OutOfMemory",
+            ) from error
         raise _explain(network, done(), error) from error
 
 

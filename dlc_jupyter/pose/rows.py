@@ -2,8 +2,9 @@
 
 Three files in a folder of their own. ``rows.json`` says what the records are of, their layout, and the name of the
 others. ``<name>.bin`` holds the records, all of one size, so that any range of frames can be read at once, also while
-more are being written. ``<name>.log`` has a line for each chunk: how many records there are with it, and the CRC-32 of
-its bytes. Whatever kills the writer, the next one goes on behind the last chunk that is whole.
+more are being written. ``<name>.log`` has a line for each chunk: how many records there are with it, the CRC-32 of its
+bytes, and a mark: whatever the next writer must know to go on from there. Whatever kills the writer, the next one goes
+on behind the last chunk that is whole.
 """
 
 from __future__ import annotations
@@ -49,11 +50,17 @@ class Rows:
     about : mapping
         JSON values that say what they are of: video, network, parameters, versions. Records that are there already are
         kept if they are of just the same, else thrown away.
+
+    Attributes
+    ----------
+    mark : dict
+        What `flush` was given with the last chunk that is on disk, also by an earlier writer.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
         self._folder = folder
-        self._about = json.loads(json.dumps(about))
+        self._about = as_written(about)
+        self.mark: dict[str, Any] = {}
         self._name = NARROW
         self._dtype: np.dtype[Any] | None = None
         self._count = 0
@@ -99,17 +106,21 @@ class Rows:
             records[WIDE][position] = UNREADABLE
         self._pending.append(records)
 
-    def flush(self) -> None:
-        """Write what was appended, as one chunk."""
+    def flush(self, mark: Mapping[str, Any] | None = None) -> None:
+        """Write what was appended, as one chunk, with JSON values for whoever goes on behind it."""
         if not self._pending:
             return
         chunk = np.concatenate(self._pending)
         self._pending = []
+        self._write_chunk(chunk, as_written(mark or {}))
+
+    def _write_chunk(self, chunk: Records, mark: dict[str, Any]) -> None:
         content, count = chunk.tobytes(), self._count + len(chunk)
+        line = json.dumps({"rows": count, "crc": zlib.crc32(content), "mark": mark})
         with full_disk_explained("The poses could not be written."):
             _write(self._data, content)
-            _write(self._log, json.dumps({"rows": count, "crc": zlib.crc32(content)}).encode() + b"\n")
-        self._count = count
+            _write(self._log, line.encode() + b"\n")
+        self._count, self.mark = count, mark
 
     def records(self) -> Records:
         """Return all records that are on disk, mapped into memory and read-only."""
@@ -131,7 +142,7 @@ class Rows:
         self._data, self._log = self._opened(self._name)
         if same:
             self._dtype = dtype
-            self._count, kept = _whole(self._folder / self._name, dtype.itemsize)
+            self._count, kept, self.mark = _whole(self._folder / self._name, dtype.itemsize)
             self._data.truncate(self._count * dtype.itemsize)
             self._log.truncate(kept)
 
@@ -160,7 +171,6 @@ class Rows:
         narrow = [name for name, kind in kinds.items() if kind == np.float32]
         if all(_fits(each[name]) for name in narrow for each in predictions):
             return
-        self.flush()
         old, old_files = read(self._folder) if self._count else np.zeros(0, self._dtype), (self._data, self._log)
         layout = [(name, np.float64, self._dtype[name].shape) for name in kinds]
         self._dtype, self._name, self._count = np.dtype([*layout, (WIDE, np.uint8)]), WIDENED, 0
@@ -168,12 +178,27 @@ class Rows:
             (self._folder / WIDENED).with_suffix(suffix).unlink(missing_ok=True)
         self._data, self._log = self._opened(WIDENED)
         for first in range(0, len(old), _PIECE):
-            self._pending = [old[first : first + _PIECE].astype(self._dtype)]
-            self.flush()
+            self._write_chunk(old[first : first + _PIECE].astype(self._dtype), self.mark)
+        self._pending = [each.astype(self._dtype) for each in self._pending]
         self._describe()
         for file in old_files:
             file.close()
             Path(file.name).unlink()
+
+
+def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON values as they are when they have been written and read again: a tuple is a list then."""
+    read_again: dict[str, Any] = json.loads(json.dumps(values))
+    return read_again
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """Return what the records in `folder` are of, in the words of `Rows`; nothing if there are none."""
+    try:
+        found = json.loads((folder / "rows.json").read_text())["about"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write(file: FileIO, content: bytes) -> None:
@@ -199,9 +224,9 @@ def read(folder: Path) -> Records:
     return np.memmap(path.with_suffix(".bin"), dtype, "r", shape=(count,))
 
 
-def _whole(path: Path, itemsize: int) -> tuple[int, int]:
-    """Return how many records are whole, and where the log's line for the last of them ends."""
-    count = kept = 0
+def _whole(path: Path, itemsize: int) -> tuple[int, int, dict[str, Any]]:
+    """Return how many records are whole, and where the log's line for the last of them ends, and the mark on it."""
+    count, kept, mark = 0, 0, {}
     try:
         with path.with_suffix(".bin").open("rb") as data, path.with_suffix(".log").open("rb") as log:
             for line in log:
@@ -209,10 +234,10 @@ def _whole(path: Path, itemsize: int) -> tuple[int, int]:
                 chunk = data.read((entry["rows"] - count) * itemsize)
                 if not line.endswith(b"\n") or zlib.crc32(chunk) != entry["crc"]:
                     break
-                count, kept = entry["rows"], kept + len(line)
+                count, kept, mark = entry["rows"], kept + len(line), entry["mark"]
     except (OSError, ValueError, KeyError):
         pass
-    return count, kept
+    return count, kept, mark
 
 
 def _layout(prediction: Prediction) -> np.dtype[Any]:

@@ -1,20 +1,25 @@
 """The files are those of ``analyze_videos``, whatever interrupts the work, and rows stay with their frames."""
 
+import contextlib
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import analyze as module
-from dlc_jupyter.pose import compat, inference
+from dlc_jupyter.pose import compat, inference, memory, runners
 from dlc_jupyter.pose.analyze import Span, Task, analyze
 from dlc_jupyter.pose.media import inspect
 from dlc_jupyter.pose.network import Poses
+from dlc_jupyter.pose.rows import read
 from tests.pose.networks import KINDS, Seeing, network, of, walking
+from tests.pose.test_sizes import Invented
 from tests.pose.test_tracks import assert_same
 from tests.pose.videos import blank
 
@@ -29,17 +34,15 @@ def make(tmp_path):
     def start(video: Path, chosen, kept: Path | None = None, **options) -> Poses:
         nonlocal runs
         runs += 1
-        told: list[int] = []
+        start.told = told = []
         task = Task(video, inspect(video), chosen, about={"video": "ab"}, **options)
-        poses = analyze(
+        return analyze(
             task,
             tmp_path / f"made-{runs}",
             kept or tmp_path / f"kept-{runs}",
             save_as_csv=True,
             progress=told.append,
         )
-        start.told = told
-        return poses
 
     return start
 
@@ -168,6 +171,160 @@ def test_several_animals_are_followed_through_a_part_of_the_video(model, clip, m
 def test_several_animals_cannot_be_followed_by_leaps(model, clip, make):
     with pytest.raises(AnalysisFailed, match="from one frame to the next, so step must be 1"):
         make(clip("small.mp4"), network(model("several")), span=Span(0, None, 2))
+
+
+def recorded(monkeypatch, stop_after: int | None = None) -> dict[str, list]:
+    """Keep what each network sees, with chunks as short as can be; have the last one stop after so many batches."""
+    original, seen = runners.build, {"pose": [], "detector": []}
+
+    def build(chosen):
+        built = original(chosen)
+        for name, runner in (("pose", built.pose), ("detector", built.detector)):
+            if runner is not None:
+                monkeypatch.setattr(runner, "predict", seeing(name, runner.predict))
+        return built
+
+    def seeing(name, predict):
+        def look(inputs, **more):
+            if name == "pose" and len(seen[name]) == stop_after:
+                raise KeyboardInterrupt
+            seen[name].append(inputs.numpy().tobytes())
+            return predict(inputs, **more)
+
+        return look
+
+    monkeypatch.setattr(runners, "build", build)
+    monkeypatch.setattr(module, "CHUNK_SECONDS", 0.0)
+    return seen
+
+
+@pytest.mark.parametrize(("kind", "stop_after"), [("top-down", 2), ("top-down", 3), ("conditional", 1)])
+def test_another_attempt_sees_the_batches_of_animals_that_were_left_and_no_others(
+    model, clip, make, tmp_path, kind, stop_after
+):
+    video, chosen = clip("clip.mp4"), network(model(kind), batch_size=5, detector_batch_size=4)
+    if kind == "conditional":
+        video = clip(of(kind))
+    outcomes = []
+    for kept, stops in (("whole", [None]), ("broken", [stop_after, None])):
+        for stop in stops:
+            with pytest.MonkeyPatch.context() as patch:
+                seen = recorded(patch, stop)
+                patch.setattr(module, "_follow_animals", lambda *_: None)  # which is not the matter here, and slow
+                if stop is None:
+                    outcomes.append((seen, records_of(make, video, chosen, tmp_path / kept), make.told))
+                else:
+                    with pytest.raises(KeyboardInterrupt):
+                        make(video, chosen, tmp_path / kept)
+    (whole, wanted, _), (again, found, told) = outcomes
+    assert found == wanted
+    assert 0 < told[0] < told[-1]
+    for name in ("pose", "detector"):
+        assert again[name] == whole[name][len(whole[name]) - len(again[name]) :]
+    assert 0 < len(again["pose"]) < len(whole["pose"])
+
+
+def records_of(make, video: Path, chosen, kept: Path) -> bytes:
+    """Make the poses, and return their records: there are no files, for nobody has followed the animals."""
+    with contextlib.suppress(AnalysisFailed):
+        make(video, chosen, kept)
+    assert make.told[-1] == inspect(video).frames
+    return read(kept / "poses").tobytes()
+
+
+def test_what_an_earlier_attempt_had_to_do_without_is_still_said_and_once(model, clip, make, monkeypatch, tmp_path):
+    original, left, sizes = inference.run_network, [6], []
+
+    def run_network(runner, inputs):
+        sizes.append(len(inputs))
+        if len(inputs) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return original(runner, inputs)
+
+    monkeypatch.setattr(inference, "run_network", run_network)
+    monkeypatch.setattr(module, "CHUNK_SECONDS", 0.0)
+    video, chosen = clip("clip.mp4"), network(model("demo"), batch_size=8)
+    with pytest.raises(KeyboardInterrupt):
+        make(video, chosen, tmp_path / "kept")
+    assert sizes == [8, 4, *[2] * 7]
+    del sizes[:]
+    left[0] = 100
+    poses = make(video, chosen, tmp_path / "kept")
+    assert (make.told[0], sizes) == (8, [*[2] * 8, 2, 1])  # the memory is not asked again for what it did not have
+    assert poses.fallbacks == ["The GPU's memory did not suffice for batch_size 8; it was 2."]
+
+
+def test_what_was_prepared_by_deeplabcut_in_an_earlier_attempt_is_still_said(model, clip, make, monkeypatch, tmp_path):
+    video, chosen = clip("clip.mp4"), network(model("resized"), batch_size=4)
+    with pytest.MonkeyPatch.context() as patch:
+        recorded(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            make(video, chosen, tmp_path / "kept")
+    said = ["The pictures were prepared by DeepLabCut, one by one: its transform has Resize."]
+    assert make(video, chosen, tmp_path / "kept").fallbacks == said
+    assert make.told[0] == 12
+    assert make(video, chosen, tmp_path / "kept").fallbacks == said  # no picture is looked at any more
+    assert make.told[0] == 27
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Pretend that the processor is a GPU with so much memory; return it."""
+    device, original = Invented(), runners.build
+
+    def build(chosen):
+        return replace(original(replace(chosen, device="cpu")), network=chosen)
+
+    monkeypatch.setattr(runners, "build", build)
+    monkeypatch.setattr(memory, "Cuda", lambda name: device)
+    monkeypatch.setattr(module, "_page_locked", lambda shape: np.empty(shape, np.uint8))
+    return device
+
+
+def test_on_a_gpu_an_attempt_keeps_to_the_size_of_batches_of_the_one_before(
+    model, clip, make, monkeypatch, tmp_path, gpu
+):
+    video = clip("clip.mp4")
+    chosen = network(model("demo"), device="cuda:0", measured_file=tmp_path / "measured.json")
+    gpu.free = 8 << 30
+    left = interrupted(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        make(video, chosen, tmp_path / "kept")
+    assert gpu.seen == [1, 1, 4]
+    gpu.free, left[0] = 80 << 30, 100
+    make(video, chosen, tmp_path / "kept")
+    assert (make.told[0], 100 - left[0]) == (16, 2)
+    left[0] = 100
+    poses = make(video, chosen)  # nothing was kept: as many as fit now, and nothing is measured again
+    assert (100 - left[0], gpu.seen) == (1, [1, 1, 4])
+    assert poses.rows == 27
+    left[0] = 100
+    make(video, replace(chosen, batch_size=2))
+    assert 100 - left[0] == 14
+
+
+def test_where_a_gpus_memory_did_not_suffice_other_analyses_begin_with_less(
+    model, clip, make, monkeypatch, tmp_path, gpu
+):
+    original, sizes = inference.run_network, []
+
+    def run_network(runner, inputs):
+        sizes.append(len(inputs))
+        if len(inputs) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(runner, inputs)
+
+    monkeypatch.setattr(inference, "run_network", run_network)
+    chosen = network(model("demo"), device="cuda:0", measured_file=tmp_path / "measured.json")
+    said = make(clip("clip.mp4"), chosen).fallbacks
+    assert said == ["The GPU's memory did not suffice for batch_size 16; it was 4."]
+    assert sizes[:3] == [16, 8, 4]
+    del sizes[:]
+    assert make(clip("clip.mp4"), chosen).fallbacks == []
+    assert sizes == [4, 4, 4, 4, 4, 4, 3]
 
 
 @pytest.fixture(scope="session")

@@ -164,6 +164,43 @@ def test_where_the_memory_does_not_suffice_batches_are_halved(model, clip, monke
         by_our_loop(network(model("demo"), batch_size=8), clip("clip.mp4"))
 
 
+@pytest.mark.parametrize("kind", ["top-down", "conditional", "resized"])
+def test_they_are_where_deeplabcut_prepares_the_pictures_too(model, clip, monkeypatch, kind):
+    """Each animal gets its pose once: what was tried in vain leaves nothing behind."""
+    import torch
+
+    chosen, video = network(model(kind), batch_size=5, detector_batch_size=7), clip(of(kind))
+    wanted, original, sizes = by_our_loop(chosen, video)[0], runners.build, {"pose": [], "detector": []}
+
+    def bearing(runner, name, most):
+        predict = runner.predict
+
+        def limited(inputs, **more):
+            sizes[name].append(len(inputs))
+            if len(inputs) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return predict(inputs, **more)
+
+        monkeypatch.setattr(runner, "predict", limited)
+
+    def build(chosen):
+        built = original(chosen)
+        bearing(built.pose, "pose", 2)
+        if built.detector is not None:
+            bearing(built.detector, "detector", 3)
+        return built
+
+    monkeypatch.setattr(runners, "build", build)
+    found, loop = by_our_loop(chosen, video)
+    assert same(found, wanted)
+    assert sizes["pose"][:4] == [5, 2, 2, 1]
+    said = [note for note in loop.notes if "memory" in note]
+    assert said[0] == "The GPU's memory did not suffice for batch_size 5; it was 2."
+    if kind == "top-down":
+        assert sizes["detector"] == [7, 3, 3, 1, 3, 3, 1, 3, 3, 1, 3, 3]
+        assert said[1:] == ["The GPU's memory did not suffice for detector_batch_size 7; it was 3."]
+
+
 def test_deeplabcut_is_the_one_that_was_read(deeplabcut):
     assert compat.changed() == ()
 

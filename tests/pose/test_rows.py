@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.rows import UNREADABLE, Rows, read
+from dlc_jupyter.pose.rows import UNREADABLE, Rows, described, read
 
 ABOUT = {"video": "ab" * 20, "batch_size": 8, "parts": ["snout", "tail"]}
 
@@ -85,7 +85,7 @@ def flip(path, at):
     [
         (lambda folder: cut(folder / "rows.bin", 1), 15),  # the power went before all was on the disk
         (lambda folder: cut(folder / "rows.log", 1), 15),
-        (lambda folder: cut(folder / "rows.log", 40), 10),
+        (lambda folder: cut(folder / "rows.log", 50), 10),
         (lambda folder: (folder / "rows.log").write_bytes(b""), 0),
         (lambda folder: (folder / "rows.bin").unlink(), 0),
         (lambda folder: flip(folder / "rows.bin", 73 * 12), 10),
@@ -210,3 +210,43 @@ def test_a_full_disk_is_said_and_what_was_whole_stays(tmp_path):
     assert ran.stdout.split() == ["NoSpace", str(5000 // 73)]
     write(tmp_path, 5000 // 73, 90)
     assert len(read(tmp_path)) == 90
+
+
+def test_the_mark_of_the_last_whole_chunk_is_there_for_the_next_writer(tmp_path):
+    with Rows(tmp_path, ABOUT) as rows:
+        assert rows.mark == {}
+        rows.append(predictions(0, 3))
+        rows.flush({"seam": (4, 1)})
+        assert rows.mark == {"seam": [4, 1]}
+        rows.append(predictions(3, 7))
+        rows.flush({"seam": (2, 5)})
+    with Rows(tmp_path, ABOUT) as rows:
+        assert rows.mark == {"seam": [2, 5]}
+    data = tmp_path / "rows.bin"
+    os.truncate(data, data.stat().st_size - 1)
+    with Rows(tmp_path, ABOUT) as rows:
+        assert (len(rows), rows.mark) == (3, {"seam": [4, 1]})
+    with Rows(tmp_path, {**ABOUT, "batch_size": 4}) as rows:
+        assert (len(rows), rows.mark) == (0, {})
+
+
+def test_the_mark_outlives_that_records_are_written_anew_in_64_bits(tmp_path):
+    with Rows(tmp_path, ABOUT) as rows:
+        rows.append(predictions(0, 3))
+        rows.flush({"number": 1})
+        rows.append(predictions(3, 4))
+        rows.append([{"bodyparts": np.full((2, 3, 3), 0.1)}])
+        assert (len(rows), rows.mark) == (3, {"number": 1})
+        rows.flush({"number": 2})
+    with Rows(tmp_path, ABOUT) as rows:
+        assert (len(rows), rows.mark) == (5, {"number": 2})
+        assert rows.records()["bodyparts"][4, 0, 0, 0] == 0.1
+        assert np.array_equal(rows.records()["bodyparts"][3], predictions(3, 4)[0]["bodyparts"])
+
+
+def test_what_records_are_of_can_be_asked(tmp_path):
+    assert described(tmp_path) == {}
+    write(tmp_path, 0, 3)
+    assert described(tmp_path) == ABOUT
+    (tmp_path / "rows.json").write_text("[1")
+    assert described(tmp_path) == {}
