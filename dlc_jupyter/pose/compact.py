@@ -14,6 +14,10 @@ bytes  what
 …      the header: a JSON object, padded with spaces
 …      for each frame, for each point: x, y (pixels) and likelihood, float32; NaN where unknown
 ====== ======================================================================================
+
+The header has ``scorer``, ``points``, ``frames`` and, where only a part of the picture was analysed, ``cropping``: what
+`Source` says of them. Who draws on the whole picture adds cropping's x1 and y1. An answer for a range of frames has
+``start`` and ``count`` as well.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,45 @@ def times_of(media: Media, rows: int) -> tuple[Numbers, str]:
         return times[len(times) - rows :], ""
     note = f"The container has {len(times)} times for {rows} frames: the times are those of a constant rate."
     return np.arange(rows) / float(media.fps), note
+
+
+def greatest_speeds(keypoints: Sequence[Keypoint], times: Numbers, pcutoff: float) -> tuple[list[float], float]:
+    """Return how fast each keypoint moves at most, and where a scale for the speeds of all may end.
+
+    That is a round number above the percentile 99.5 of all of them: a few jumps must not flatten all the rest. Only as
+    many speeds are kept as are above it.
+
+    Parameters
+    ----------
+    times : array of float, one for each frame
+        When it is shown, in seconds.
+    pcutoff : float
+        Positions with a likelihood below it do not count.
+
+    Returns
+    -------
+    greatest : list of float
+        In pixels per second; -1 where no speed is known.
+    top : float
+        In pixels per second.
+    """
+    most = len(keypoints) * len(times) // 200 + 2
+    greatest, highest, known = [], np.empty(0), 0
+    for keypoint in keypoints:
+        speeds = keypoint.above(pcutoff).speed(times)
+        speeds = speeds[~np.isnan(speeds)]
+        known += len(speeds)
+        greatest.append(float(speeds.max(initial=-1.0)))
+        highest = np.concatenate([highest, speeds])
+        if len(highest) > most:
+            highest = np.partition(highest, -most)[-most:]
+    if not known:
+        return greatest, 1.0
+    above = 0.005 * (known - 1)  # how many lie above the percentile
+    high = 1.1 * float(np.interp(above, np.arange(len(highest)), -np.sort(-highest)))
+    power = 10.0 ** math.floor(math.log10(max(high, 1.0)))
+    steps = [step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10)]
+    return greatest, next(step for step in steps if step >= min(high, steps[-1]))
 
 
 def envelope(times: Numbers, values: Numbers, points: int) -> tuple[Numbers, Numbers]:

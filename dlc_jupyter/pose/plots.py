@@ -3,25 +3,29 @@
 Five pictures (`PICTURES`), each a figure of its own, for a light background. Lines over time keep the least and the
 greatest value of each stretch (`movement.envelope`), trajectories lose their rests, and become pixels within the SVG
 where they are still long: so an SVG of any video stays below 2 MB.
+
+The numbers of one keypoint are worked on at a time, and forgotten: those of all keypoints of a long video may be more
+than the memory holds.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import allow_rasterization
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from dlc_jupyter.pose.movement import Keypoint, Numbers, envelope, lonely, without_rests
+from dlc_jupyter.pose.colours import palette
+from dlc_jupyter.pose.movement import Keypoint, Numbers, envelope, greatest_speeds, lonely, without_rests
 
 #: Most that an SVG may take.
 SVG_BYTES = 2_000_000
@@ -95,9 +99,9 @@ class Movement:
     smoothed: bool = False
 
     @property
-    def sure(self) -> list[Keypoint]:
-        """The keypoints without the positions that are not drawn."""
-        return [each.above(self.pcutoff) for each in self.keypoints]
+    def sure(self) -> Iterator[Keypoint]:
+        """The keypoints, one after the other, without the positions that are not drawn."""
+        return (each.above(self.pcutoff) for each in self.keypoints)
 
     @property
     def colours(self) -> dict[str, str]:
@@ -114,34 +118,6 @@ class Movement:
         """How many seconds the unit of the time axes has, and its name."""
         lasted = self.times[-1] - self.times[0] if len(self.times) else 0.0
         return (1.0, "s") if lasted <= 300 else (60.0, "min") if lasted <= 3 * 3600 else (3600.0, "h")
-
-
-def palette(count: int) -> list[str]:
-    """Return colours that differ in hue, and from their neighbours in lightness, readable on white (OKLCH)."""
-    found = []
-    for number in range(count):
-        hue = math.radians(25 + 360 * number / max(count, 1))
-        light, chroma = (0.55, 0.16) if number % 2 == 0 or count == 1 else (0.72, 0.14)
-        while (colour := _oklch(light, chroma, hue)) is None:
-            chroma -= 0.01
-        found.append("#" + "".join(f"{round(255 * each):02x}" for each in colour))
-    return found
-
-
-def _oklch(light: float, chroma: float, hue: float) -> list[float] | None:
-    """Return sRGB components from 0 to 1; None where a screen has no such colour. Ottosson 2020, "OKLab"."""
-    a, b = chroma * math.cos(hue), chroma * math.sin(hue)
-    long = (light + 0.3963377774 * a + 0.2158037573 * b) ** 3
-    medium = (light - 0.1055613458 * a - 0.0638541728 * b) ** 3
-    short = (light - 0.0894841775 * a - 1.2914855480 * b) ** 3
-    linear = [
-        4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short,
-        -1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short,
-        -0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short,
-    ]
-    if min(linear) < -1e-9 or max(linear) > 1:
-        return None
-    return [12.92 * max(each, 0) if each <= 0.0031308 else 1.055 * each ** (1 / 2.4) - 0.055 for each in linear]
 
 
 def draw_all(
@@ -203,14 +179,18 @@ def trajectory(movement: Movement) -> Figure:
     axes.set_ylabel("y (px)")
     for side in ("top", "right"):
         axes.spines[side].set_visible(True)
-    paths = [without_rests(each.x, each.y, 0.5) for each in movement.sure]
-    long = sum(len(x) for x, _ in paths) > TRAJECTORY_POINTS
-    for keypoint, (x, y) in zip(movement.keypoints, paths, strict=True):
+    paths, points = [], 0
+    for keypoint in movement.keypoints:
         colour = _colour(movement, keypoint)
-        _line(axes, x, y, colour, alpha=0.75, rasterized=long)
+        paths += _Path.both(keypoint, movement.pcutoff, color=colour, alpha=0.75)
+        x, y = paths[-1].points()
+        points += len(x)
         there = np.flatnonzero(~np.isnan(x))
         for end, inside in ((there[:1], "white"), (there[-1:], colour)):
             axes.plot(x[end], y[end], "o", color=colour, markersize=5, markerfacecolor=inside, zorder=3)
+    for path in paths:
+        path.set_rasterized(points > TRAJECTORY_POINTS)
+        axes.add_line(path)
     _legend(figure, movement)
     return figure
 
@@ -225,9 +205,10 @@ def position(movement: Movement) -> Figure:
     unit, _ = movement.clock
     for number, axes in enumerate(panels):
         whose = individuals[number // 2] if individuals else ""
-        for keypoint in movement.sure:
+        for keypoint in movement.keypoints:
             if keypoint.individual == whose or movement.by_individual:
-                times, values = envelope(movement.times / unit, keypoint.y if number % 2 else keypoint.x, points)
+                sure = keypoint.above(movement.pcutoff)
+                times, values = envelope(movement.times / unit, sure.y if number % 2 else sure.x, points)
                 _line(axes, times, values, _colour(movement, keypoint), alpha=0.9)
         axes.set_ylabel(f"{whose}\n{'y' if number % 2 else 'x'} (px)".strip())
         if number % 2:
@@ -240,7 +221,7 @@ def position(movement: Movement) -> Figure:
 
 def likelihood(movement: Movement) -> Figure:
     """Draw the likelihood of each body part over time, one above the other."""
-    curves = [(movement.times, each.likelihood) for each in movement.keypoints]
+    curves = ((movement.times, each.likelihood) for each in movement.keypoints)
     shares = [f"{_share(each.likelihood >= movement.pcutoff)} above" for each in movement.keypoints]
     figure, axes = _strips(movement, "Likelihood over time", _cutoff_words(movement), curves, 1.0, shares)
     for floor in _floors(movement):
@@ -277,15 +258,14 @@ def histogram(movement: Movement) -> Figure:
 
 def speed(movement: Movement) -> Figure:
     """Draw how fast each body part moves over time, one above the other, all on the same scale."""
-    speeds = [each.speed(movement.times) for each in movement.sure]
-    known = np.concatenate([each[~np.isnan(each)] for each in speeds]) if speeds else np.empty(0)
-    top = _scale(known)
+    greatest, top = greatest_speeds(movement.keypoints, movement.times, movement.pcutoff)
     words = f"likelihood ≥ {movement.pcutoff:g} · the greatest at the right"
-    if len(known) and known.max() > top:
+    if max(greatest, default=0.0) > top:
         words += f"; above {top:g} px/s the lines are cut off"
-    greatest = ["unknown" if np.isnan(each).all() else f"{np.nanmax(each):.0f} px/s" for each in speeds]
+    beside = [f"{each:.0f} px/s" if each >= 0 else "unknown" for each in greatest]
     between = (movement.times[1:] + movement.times[:-1]) / 2
-    figure, axes = _strips(movement, "Speed", words, [(between, each) for each in speeds], top, greatest)
+    curves = ((between, each.speed(movement.times)) for each in movement.sure)
+    figure, axes = _strips(movement, "Speed", words, curves, top, beside)
     axes.set_ylabel("Speed (px/s)")
     return figure
 
@@ -328,13 +308,50 @@ def _colour(movement: Movement, keypoint: Keypoint) -> str:
     return movement.colours[movement.group(keypoint)]
 
 
-def _line(axes: Axes, x: Numbers, y: Numbers, colour: str, *, alpha: float = 1.0, rasterized: bool = False) -> None:
+_THIN: Any = {"linewidth": 0.9}
+_DOTTED: Any = {"linestyle": "", "marker": ".", "markersize": 1.8, "markeredgewidth": 0}
+
+
+def _line(axes: Axes, x: Numbers, y: Numbers, colour: str, *, alpha: float = 1.0) -> None:
     """Draw a broken line, and the points in it that have no neighbour."""
-    style: dict[str, Any] = {"color": colour, "alpha": alpha, "rasterized": rasterized}
-    axes.plot(x, y, linewidth=0.9, **style)
+    axes.plot(x, y, color=colour, alpha=alpha, **_THIN)
     alone = lonely(y)
     if alone.any():
-        axes.plot(x[alone], y[alone], linestyle="", marker=".", markersize=1.8, markeredgewidth=0, **style)
+        axes.plot(x[alone], y[alone], color=colour, alpha=alpha, **_DOTTED)
+
+
+class _Path(Line2D):
+    """Where a keypoint went: worked out when it is drawn, and forgotten again.
+
+    Parameters
+    ----------
+    alone : bool
+        Whether the points that have no neighbour are drawn, which the line does not show, rather than the line.
+    """
+
+    def __init__(self, keypoint: Keypoint, pcutoff: float, *, alone: bool, **style: Any) -> None:
+        super().__init__([], [], **(_DOTTED if alone else _THIN), **style)
+        self._keypoint, self._pcutoff, self._alone = keypoint, pcutoff, alone
+
+    @classmethod
+    def both(cls, keypoint: Keypoint, pcutoff: float, **style: Any) -> list[_Path]:
+        """Return the points that have no neighbour, and the line."""
+        return [cls(keypoint, pcutoff, alone=alone, **style) for alone in (True, False)]
+
+    def points(self) -> tuple[Numbers, Numbers]:
+        """Return x and y of what is drawn."""
+        sure = self._keypoint.above(self._pcutoff)
+        x, y = without_rests(sure.x, sure.y, 0.5)
+        chosen = lonely(y) if self._alone else slice(None)
+        return x[chosen], y[chosen]
+
+    @allow_rasterization  # type: ignore[untyped-decorator]
+    def draw(self, renderer: Any) -> None:
+        """See `Line2D.draw`."""
+        self.set_data(*self.points())
+        super().draw(renderer)
+        self.set_data([], [])
+        self.recache(always=True)
 
 
 def _legend(figure: Figure, movement: Movement) -> None:
@@ -353,7 +370,7 @@ def _strips(
     movement: Movement,
     what: str,
     words: str,
-    curves: Sequence[tuple[Numbers, Numbers]],
+    curves: Iterable[tuple[Numbers, Numbers]],
     top: float,
     beside: Sequence[str],
 ) -> tuple[Figure, Axes]:
@@ -363,7 +380,7 @@ def _strips(
 
     Parameters
     ----------
-    curves : sequence of two arrays
+    curves : iterable of two arrays
         Times in seconds and values of each keypoint.
     top : float
         The value at the upper edge of a strip; greater ones are cut off.
@@ -428,10 +445,3 @@ def _cutoff_words(movement: Movement) -> str:
 def _share(found: np.ndarray[Any, Any]) -> str:
     share = 100 * float(found.mean()) if len(found) else 0.0
     return "100 %" if share == 100 else f"{min(share, 99.9):.1f} %"
-
-
-def _scale(values: Numbers) -> float:
-    """Return a round number that nearly all values are below: a few jumps must not flatten all the rest."""
-    high = float(np.percentile(values, 99.5)) * 1.1 if len(values) else 1.0
-    power = 10.0 ** math.floor(math.log10(max(high, 1.0)))
-    return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= min(high, 10 * power))

@@ -19,7 +19,7 @@ COORDS = ("x", "y", "likelihood")
 #: The individual to which DeepLabCut gives the body parts that only one animal, or no animal, has.
 SINGLE = "single"
 
-_PIECE = 1 << 22  # bytes at a time
+_PIECE = 1 << 20  # bytes at a time
 
 
 class Table:

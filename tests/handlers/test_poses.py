@@ -71,6 +71,16 @@ async def test_the_poses_of_a_result(api: Any, video: str, succeeded: str) -> No
     assert numbers == VALUES
 
 
+async def test_the_poses_of_a_cropped_video_say_where_its_corner_is(
+    api: Any, services: Services, video: str, running: str, put: Any
+) -> None:
+    made = put(compact({**HEADER, "cropping": [20, 300, 10, 230]}, VALUES), "poses.dlcp")
+    assert services.records.succeed(running, "me", time.time(), {"poses_file": made}, [made])
+    header, numbers = parse((await api("file", video, "poses", params={"start": "1", "stop": "2"})).body)
+    assert header["cropping"] == [20, 300, 10, 230]
+    assert numbers == VALUES[6:12]
+
+
 async def test_a_range_of_them_by_the_first_characters_of_the_id(api: Any, video: str, succeeded: str) -> None:
     answer = await api("file", video[:8], "poses", params={"start": "2", "stop": "4", "analysis_id": succeeded[:6]})
     header, numbers = parse(answer.body)
@@ -78,11 +88,14 @@ async def test_a_range_of_them_by_the_first_characters_of_the_id(api: Any, video
     assert numbers == VALUES[12:24]
 
 
-async def test_the_poses_of_an_analysis_that_is_running(api: Any, services: Services, video: str, running: str) -> None:
+@pytest.mark.parametrize("cropping", [None, [20, 300, 10, 230]])
+async def test_the_poses_of_an_analysis_that_is_running(
+    api: Any, services: Services, video: str, running: str, cropping: list[int] | None
+) -> None:
     assert (await api("file", video, "poses")).code == 404
     folder = kept_folder(services.settings.root, running) / "poses"
     folder.mkdir(parents=True)
-    about = {"scorer": "DLC_net", "points": HEADER["points"], "span": [0, 1]}
+    about = {"scorer": "DLC_net", "points": HEADER["points"], "span": [0, 1], "cropping": cropping}
     layout = [["bodyparts", "<f4", [1, 2, 3]], ["wide", "|u1", []]]
     (folder / "rows.json").write_text(json.dumps({"about": about, "name": "rows", "layout": layout}))
     records = [array("f", VALUES[first : first + 6]).tobytes() + b"\0" for first in range(0, 24, 6)]
@@ -91,6 +104,7 @@ async def test_the_poses_of_an_analysis_that_is_running(api: Any, services: Serv
     assert parse((await api("file", video, "poses")).body)[0]["count"] == 0
     (folder / "rows.log").write_bytes(b'{"rows": 2, "crc": 1}\n{"rows": 4, "crc": 1}\n{"ro')
     header, numbers = parse((await api("file", video, "poses", params={"start": "1"})).body)
+    assert header.pop("cropping", None) == cropping
     assert header == {
         **HEADER, "frames": 4, "start": 1, "count": 3, "analysis_id": running, "state": "running",
     }  # fmt: skip

@@ -71,6 +71,23 @@ def test_frames_without_a_row_in_the_table_are_nan(tmp_path, table):
     assert np.flatnonzero(np.isnan(numbers).all(axis=(1, 2))).tolist() == [0, 4, 10, 11]
 
 
+def test_where_the_points_of_a_cropped_video_begin(tmp_path, table):
+    table(5, False).to_hdf(tmp_path / "poses.h5", key="df_with_missing")
+    write(tmp_path / "poses.h5", tmp_path / "poses.dlcp", 5, cropping=(20, 300, 10, 230))
+    assert Finished.open(tmp_path / "poses.dlcp").cropping == [20, 300, 10, 230]
+    header, numbers = parse(answer(Finished.open(tmp_path / "poses.dlcp"), 1, 3))
+    assert header["cropping"] == [20, 300, 10, 230]
+    assert len(numbers) == 2
+
+
+def test_of_the_whole_picture_and_of_files_written_before_nothing_is_said(tmp_path, table):
+    table(5, False).to_hdf(tmp_path / "poses.h5", key="df_with_missing")
+    write(tmp_path / "poses.h5", tmp_path / "poses.dlcp", 5)
+    content = (tmp_path / "poses.dlcp").read_bytes()
+    assert set(parse(content)[0]) == {"scorer", "points", "frames"}  # all that there was
+    assert "cropping" not in parse(answer(Finished.open(tmp_path / "poses.dlcp"), 0, 5))[0]
+
+
 def test_no_more_than_so_many_frames_are_sent_at_a_time(tmp_path, table):
     table(MOST_FRAMES + 5, False).to_hdf(tmp_path / "poses.h5", key="df_with_missing")
     write(tmp_path / "poses.h5", tmp_path / "poses.dlcp", MOST_FRAMES + 5)
@@ -108,6 +125,15 @@ def test_records_that_are_being_written_are_read_as_they_come(tmp_path, kind):
     wanted[3::2, 4] = door[:4, 0, 0]
     assert np.array_equal(numbers, wanted, equal_nan=True)
     assert np.array_equal(parse(answer(Growing.open(tmp_path), 4, 6))[1], wanted[4:6], equal_nan=True)
+
+
+@pytest.mark.parametrize("cropping", [[20, 300, 10, 230], None])
+def test_records_of_a_cropped_video_say_so(tmp_path, cropping):
+    about = {"scorer": "net", "points": [["", "a"]], "span": [0, 1], "cropping": cropping}
+    with Rows(tmp_path, about) as rows:
+        rows.append([{"bodyparts": np.zeros((1, 1, 3), np.float32)}])
+        rows.flush()
+    assert parse(answer(Growing.open(tmp_path), 0, 9))[0].get("cropping") == cropping
 
 
 def test_only_the_animals_that_have_names_are_handed_on(tmp_path):

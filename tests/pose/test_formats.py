@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pynwb
 import pytest
+from pyarrow import parquet
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import tracks as module
@@ -62,6 +63,16 @@ def test_the_same_poses_give_the_same_parquet_file(tracks, tmp_path):
     for name in ("one", "other"):
         write_parquet(tracks, tmp_path / name, TIMES)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_a_parquet_file_of_a_cropped_video_says_where_its_corner_is(tracks, tmp_path):
+    write_parquet(tracks, tmp_path / "whole", TIMES)
+    write_parquet(tracks, tmp_path / "part", TIMES, cropping=(20, 300, 10, 230))
+    whole, part = (parquet.read_schema(tmp_path / name).metadata for name in ("whole", "part"))
+    assert part[b"cropping"] == b"20,300,10,230"
+    assert b"(20, 10)" in part[b"reference_frame"]
+    assert b"cropping" not in whole
+    assert b"upper left corner of the picture;" in whole[b"reference_frame"]
 
 
 # -- NWB ---------------------------------------------------------------------------------------------------------------
@@ -125,7 +136,44 @@ def test_the_identifier_is_that_of_the_poses(tracks, tmp_path):
     assert identifier(TIMES) != identifier(TIMES + 1)
 
 
+def test_an_nwb_file_of_a_cropped_video_says_where_its_corner_is(tracks, tmp_path):
+    identifiers = set()
+    for cropping in (None, (20, 300, 10, 230)):
+        write_nwb(tracks, tmp_path / "poses.nwb", TIMES, **NWB, cropping=cropping)
+        assert not pynwb.validate(path=str(tmp_path / "poses.nwb"))
+        with pynwb.NWBHDF5IO(str(tmp_path / "poses.nwb"), "r") as source:
+            file = source.read()
+            behavior = file.processing["behavior"]
+            for series in (behavior["PoseEstimation_mouse1"]["part 2"], behavior["PoseEstimation_single"]["corner0"]):
+                assert ("x from 20 to 300 and y from 10 to 230" in series.reference_frame) == bool(cropping)
+                assert ("upper left corner of the picture;" in series.reference_frame) != bool(cropping)
+            identifiers.add(file.identifier)
+    assert len(identifiers) == 2
+
+
 # -- both --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_numbers_are_those_of_the_h5_file_with_all_their_digits(tmp_path, kind):
+    levels = [["net"], ["left", "right"], ["a", "b"], ["x", "y", "likelihood"]]
+    columns = pd.MultiIndex.from_product(levels, names=["scorer", "individuals", "bodyparts", "coords"])
+    table = pd.DataFrame(np.random.default_rng(2).random((30, 12)).astype(kind), columns=columns)
+    table.to_hdf(tmp_path / "poses.h5", key="tracks", format="table")
+    tracks = module.from_h5(tmp_path / "poses.h5", range(32))
+    write_parquet(tracks, tmp_path / "poses.parquet", TIMES)
+    write_nwb(tracks, tmp_path / "poses.nwb", TIMES, session_start=NWB["session_start"], video="a.avi")
+    tidy = pd.read_parquet(tmp_path / "poses.parquet")
+    wanted = table.reindex(range(32))["net"]
+    with pynwb.NWBHDF5IO(str(tmp_path / "poses.nwb"), "r") as source:
+        behavior = source.read().processing["behavior"]
+        for (individual, bodypart), rows in tidy.groupby(["individual", "bodypart"], observed=True):
+            expected = wanted[individual, bodypart].to_numpy()
+            np.testing.assert_array_equal(rows[["x", "y", "likelihood"]], expected, strict=True)
+            series = behavior[f"PoseEstimation_{individual}"][bodypart]
+            np.testing.assert_array_equal(series.data[:], expected[:, :2], strict=True)
+            np.testing.assert_array_equal(series.confidence[:], expected[:, 2], strict=True)
+
 
 WRITERS = {
     "parquet": lambda tracks, target: write_parquet(tracks, target, TIMES),
