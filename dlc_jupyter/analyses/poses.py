@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor 
     from dlc_jupyter.pose.network import Network, Poses
 
 
+#: The file in `Job.memory` in which it is kept how much of a GPU's memory networks take.
+MEASURED = "batch_sizes.json"
+
 #: On what an analysis computes.
 Device = Annotated[
     str | None,
@@ -88,7 +91,7 @@ class PoseParameters(BaseParameters):
             ge=1,
             le=1024,
             description="Frames that the network sees at once. More is faster on a GPU and needs more of its memory. "
-            "Left out: as in the project's config.yaml.",
+            "Left out: on a GPU as many as its memory suffices for, else as in the project's config.yaml.",
         ),
     ] = None
     detector_batch_size: Annotated[
@@ -96,8 +99,7 @@ class PoseParameters(BaseParameters):
         Field(
             ge=1,
             le=1024,
-            description="Frames that the detector of a top-down network sees at once. "
-            "Left out: as in the project's config.yaml.",
+            description="Frames that the detector of a top-down network sees at once. Left out: as for batch_size.",
         ),
     ] = None
     device: Device = None
@@ -178,6 +180,7 @@ def open_video(job: Job[Any]) -> tuple[Path, Media, Network, Model]:
         detector_batch_size=parameters.detector_batch_size,
         cropping=parameters.cropping,
         device=job.device,
+        measured_file=job.memory and job.memory / MEASURED,
     )
     return video, media, network, network.check(media)
 
