@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -66,16 +67,15 @@ class Axes:
     def draw(self, picture: Pictures) -> None:
         """Draw the walls that are seen from inside, with all that belongs to them."""
         thin = max(1, round(self.letters / 16))
-        walls = self._walls()
-        for axis, side in walls:
+        for axis, side in self._walls:
             fill = _FLOOR if (axis, 1 - side) == self.up else _WALL
             cv2.fillConvexPoly(picture, self._fixed(self._wall(axis, side)), fill, cv2.LINE_AA, SHIFT)
             one, other = _others(axis)
             for along, across in ((one, other), (other, one)):
-                for tick in self.box.ticks(along):
-                    ends = [self._at({axis: side, across: end}, {along: tick}) for end in (0, 1)]
-                    cv2.polylines(picture, [self._fixed(ends)], False, _GRID, thin, cv2.LINE_AA, SHIFT)
-        for axis, side in walls:
+                for tick in self._values[along]:
+                    line = [self._at({axis: side, across: end}, {along: tick}) for end in (0, 1)]
+                    cv2.polylines(picture, [self._fixed(line)], False, _GRID, thin, cv2.LINE_AA, SHIFT)
+        for axis, side in self._walls:
             cv2.polylines(picture, [self._fixed(self._wall(axis, side))], True, _EDGE, thin, cv2.LINE_AA, SHIFT)
         for axis in range(3):
             for start, out in self._ticks(axis):
@@ -97,12 +97,12 @@ class Axes:
         return kept
 
     def _labels(self, axis: int) -> Iterator[Label]:
-        found = self._edge(axis)
+        found = self._edges[axis]
         if found is None:
             return
         edge, _where, along, out = found
         letters, ticks = self.letters, self._ticks(axis)
-        texts = [f"{tick:.6g}".replace("-", "\u2212") for tick in self.box.ticks(axis)]
+        texts = [f"{tick:.6g}".replace("-", "\u2212") for tick in self._values[axis]]
         widest = max((lettering.width(text, letters) for text in texts), default=0.0)
         # Only as many numbers as do not touch each other.
         needed = min(abs(along[0]) * widest + abs(along[1]) * 0.9 * letters, widest) + 0.6 * letters
@@ -122,12 +122,20 @@ class Axes:
 
     def _ticks(self, axis: int) -> list[tuple[Array, Array]]:
         """Return where an axis's ticks begin, and the direction away from the box, in pixels."""
-        found = self._edge(axis)
+        found = self._edges[axis]
         if found is None:
             return []
         _edge, where, _along, out = found
-        places = [self._at(where, {axis: tick}) for tick in self.box.ticks(axis)]
+        places = [self._at(where, {axis: tick}) for tick in self._values[axis]]
         return [(pixel, out) for pixel in self.eye.project(np.array(places).reshape(-1, 3))[0]]
+
+    @cached_property
+    def _edges(self) -> list[tuple[Array, dict[int, int], Array, Array] | None]:
+        return [self._edge(axis) for axis in range(3)]
+
+    @cached_property
+    def _values(self) -> list[list[float]]:
+        return [self.box.ticks(axis) for axis in range(3)]
 
     def _edge(self, axis: int) -> tuple[Array, dict[int, int], Array, Array] | None:
         """Return the edge of the box's outline that has an axis's numbers: the lowest, or the one farthest left.
@@ -135,7 +143,7 @@ class Axes:
         These are its two ends in pixels, where it is, its direction, and the direction away from the box.
         """
         one, other = _others(axis)
-        walls = set(self._walls())
+        walls = set(self._walls)
         outline = [(i, j) for i in (0, 1) for j in (0, 1) if ((one, i) in walls) != ((other, j) in walls)]
         edges = []
         for i, j in outline:
@@ -152,6 +160,7 @@ class Axes:
         out *= np.sign(out @ (edge.mean(axis=0) - self.eye.project(self.box.centre)[0])) or 1.0
         return edge, where, along, out
 
+    @cached_property
     def _walls(self) -> list[tuple[int, int]]:
         """Return the walls behind the scene, as axis and end of it."""
         place, limits = self.eye.place, self.box.limits

@@ -60,7 +60,8 @@ def _mask(text: str, size: int, anchor: str) -> tuple[np.ndarray[Any, np.dtype[n
     left, top, right, bottom = (int(each) for each in font.getbbox(text, anchor=anchor))
     image = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
     ImageDraw.Draw(image).text((-left, -top), text, 255, font, anchor)
-    return (np.asarray(image, np.float32) / 255)[..., None], left, top
+    covered: np.ndarray[Any, np.dtype[np.float32]] = np.asarray(image, np.float32)[..., None]
+    return np.multiply(covered, 1 / 255, dtype=np.float32), left, top
 
 
 @lru_cache(maxsize=16)

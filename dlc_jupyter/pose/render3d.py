@@ -117,9 +117,9 @@ def render_scene(
     encoder = Encoder(target, fps, order="bgr24")
     encoder.start(sheet.width, sheet.height)  # by this thread and before there are others: see there
     free: queue.SimpleQueue[Pictures] = queue.SimpleQueue()
-    for _ in range(_AHEAD + 1):
-        free.put(sheet.blank())
     try:
+        for _ in range(_AHEAD + 1):
+            free.put(sheet.blank())
         with ExitStack() as stack:
             reels = [stack.enter_context(_Reel(view, span)) for view in views]
             writer = stack.enter_context(Writer(encoder, lambda batch: free.put(batch.pictures[0])))

@@ -16,7 +16,7 @@ import numpy as np
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.axes import SHIFT, Axes
 from dlc_jupyter.pose.cameras import Array
-from dlc_jupyter.pose.drawing import Color, named_color, shades
+from dlc_jupyter.pose.drawing import Color, Flags, named_color, shades
 from dlc_jupyter.pose.frames import Pictures
 from dlc_jupyter.pose.perspective import UPS, Box, Eye, axes_of, check_limits, fitted
 
@@ -197,7 +197,7 @@ class Scene:
         self._letters = 22 * scale
         self._radius = 9 * scale if look.dotsize is None else look.dotsize
         self._up = "xyz".index(look.up[-1]), 0 if look.up[0] == "-" else 1
-        around = np.linspace(0, 360, 73) if look.turn else [0.0]
+        around = range(0, 360, 10) if look.turn else (0,)
         self._eye = self._fitted([self._axes(each) for each in around])
         self._drawn: tuple[float, Pictures] | None = None
         fading = np.linspace(0, _HAZE, LEVELS)
@@ -287,15 +287,15 @@ class Scene:
         if slope <= 0.05:  # seen from below
             return
         sides = [each for each in range(3) if each != axis]
-        low, high = self.box.limits.T
+        low, high = self.box.limits[sides].T
         with np.errstate(invalid="ignore"):
-            above = (points[..., sides] >= low[sides]) & (points[..., sides] <= high[sides])
+            above = (points[..., sides] >= low) & (points[..., sides] <= high)
         below = points.copy()
         below[..., axis] = floor
         below[~above.all(axis=-1)] = np.nan
         pixels, depth = eye.project(below)
         at = np.round(np.nan_to_num(pixels) * (1 << SHIFT)).astype(int).tolist()
-        there = np.isfinite(depth)
+        there: Flags = np.isfinite(depth)
         for one, other in self.look.bones:
             for animal in np.flatnonzero(there[:, one] & there[:, other]).tolist():
                 thick = max(1, round(3 * self._scale))
@@ -356,7 +356,7 @@ def draw_trail(picture: Pictures, path: Array, colors: Sequence[Color], thick: i
         From the newest part of the trail to the oldest.
     """
     with np.errstate(invalid="ignore"):
-        there = (np.abs(path) < FAR).all(axis=1)
+        there: Flags = np.asarray((np.abs(path) < FAR).all(axis=1))
     path = np.where(there[:, None], path, 0.0)
     pieces = np.round(np.stack([path[:-1], path[1:]], axis=1) * (1 << SHIFT)).astype(np.int32)
     both = there[:-1] & there[1:]

@@ -175,7 +175,7 @@ class Sheet:
         """Return a new picture with all that stays the same."""
         picture = np.full((self.height, self.width, 3), PAGE, np.uint8)
         for place, (name, _width, _height, offset) in zip(self.layout.views, self._cameras, strict=True):
-            at = place.x, place.y - 12 * self._scale
+            at = float(place.x), place.y - 12 * self._scale
             text = _shortened(name, place.width - (0 if not offset else 8 * self._letters), self._letters)
             _x1, _y1, right, _y2 = lettering.write(picture, text, at, self._letters, INK)
             if offset:
@@ -203,13 +203,10 @@ class Sheet:
             if shown is None:
                 self._draw_nothing(part)
                 continue
-            smaller = place.width < size[0]
-            cv2.resize(
-                shown,
-                (place.width, place.height),
-                dst=part,
-                interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC,
-            )
+            # Linear interpolation is five times as fast as the mean of areas, and as good unless pixels are left out.
+            much_smaller = place.width < 0.7 * size[0]
+            how = cv2.INTER_AREA if much_smaller else cv2.INTER_LINEAR
+            cv2.resize(shown, (place.width, place.height), dst=part, interpolation=how)
             factor = place.width / size[0], place.height / size[1]
             self._draw_poses(part, (pixels + 0.5) * factor - 0.5)
         part = self.layout.scene.of(picture)
@@ -258,9 +255,8 @@ class Sheet:
         if moment.error is not None:
             errors = moment.error[seen & np.isfinite(moment.error)]
             right += f"   error {np.median(errors):.1f} px" if len(errors) else ""
-        x = lettering.write(part, left[0], (0, base), self._letters, INK)[2]
-        x += 1.2 * self._letters
-        x = x + lettering.width(left[1], self._letters)
+        end = lettering.write(part, left[0], (0, base), self._letters, INK)[2]
+        x = end + 1.2 * self._letters + lettering.width(left[1], self._letters)
         lettering.write(part, left[1], (x, base), self._letters, PALE, "rs")
         if x + lettering.width(right, self._letters) + self._letters < part.shape[1]:
             lettering.write(part, right, (part.shape[1], base), self._letters, PALE, "rs")

@@ -240,8 +240,9 @@ def test_a_turned_view_shows_the_points_from_another_side():
     straight = drawn(places(), turn=10.0)[1]
     assert np.abs(pixels - straight).max() > 30
     assert (picture != empty(40.0, turn=10.0)).any()
+    scene = Scene(look(turn=10.0), BOX, SIZE)
     for turned in range(0, 360, 15):
-        corners = Scene(look(turn=10.0), BOX, SIZE).eye(turned).project(BOX.corners)[0]
+        corners = scene.eye(turned).project(BOX.corners)[0]
         assert corners.min() > 0
         assert (corners.max(axis=0) < SIZE).all()
 
