@@ -271,7 +271,6 @@ class _Several:
         # Numbers are smallest, and so most exact, with the origin in the midst of the cameras.
         self._origin = np.mean([camera.centre for camera in rig.cameras], axis=0)
         self._poses = rig.moved(np.eye(3), self._origin).poses
-        self._products = np.stack([_products(pose) for pose in self._poses])
         self._thresholds = method.thresholds(rig)
 
     def __call__(self, pixels: Array, likelihood: Array | None, found: Triangulated, part: slice) -> None:
@@ -287,7 +286,7 @@ class _Several:
         weights = seen.astype(np.float64)
         if method.weighted and likelihood is not None:
             weights *= np.nan_to_num(likelihood[:, at], nan=1.0)
-        equations = self._equations(rays, weights)
+        equations = np.stack([ray_equations(*each) for each in zip(self._poses, rays, weights, strict=True)])
         used = seen
         solved = solve(equations.sum(0))
         if method.reject:
@@ -301,12 +300,6 @@ class _Several:
         if method.refine:
             points = refined(rig, points.T, pixels, weights * used, method.scales(rig)).T
         _report(rig, points, pixels, seen, used, found, part.start + at, method)
-
-    def _equations(self, rays: Array, weights: Array) -> Array:
-        """Return each camera's part of the normal equations, shape (cameras, 9, points): see `solve`."""
-        x, y = rays[:, 0], rays[:, 1]
-        features = np.stack([x * x + y * y, x, y, np.ones_like(x)], axis=1) * (weights * weights)[:, None]
-        return np.asarray(self._products @ features)
 
     def _consensus(self, equations: Array, rays: Array, pixels: Array, seen: Mask) -> Mask:
         """Return which cameras agree on each point: those that agree with the best of the subsets.
@@ -348,20 +341,31 @@ def is_seen(pixels: Array, likelihood: Array | None, pcutoff: float) -> Mask:
     return np.asarray(seen)
 
 
-def _products(pose: Array) -> Array:
-    """Return what a ray's x² + y², x, y and 1 are multiplied with to get its normal equations, shape (9, 4).
+def ray_equations(pose: Array, rays: Array, weights: Array | float = 1.0) -> Array:
+    """Return a camera's part of the normal equations of points, shape (9, n): see `solve`.
 
     The point p, with a 1 below, seen at x and y, has ``(x p3 - p1) p = 0`` and ``(y p3 - p2) p = 0``, where p1, p2 and
-    p3 are the rows of the pose.
+    p3 are the rows of the pose. The products of such rows are linear in x² + y², x, y and 1.
+
+    Parameters
+    ----------
+    pose : ndarray, shape (3, 4)
+        Rotation and translation.
+    rays : ndarray, shape (2, n)
+        Where they meet the plane at depth 1.
+    weights : ndarray, shape (n,), or float
+        With which the rows are multiplied.
     """
     p1, p2, p3 = pose
-    outer = [
+    products = [
         np.outer(p3, p3),
         -(np.outer(p1, p3) + np.outer(p3, p1)),
         -(np.outer(p2, p3) + np.outer(p3, p2)),
         np.outer(p1, p1) + np.outer(p2, p2),
     ]
-    return np.array([[each[index] for each in outer] for index in UPPER])
+    x, y = rays
+    features = np.stack([x * x + y * y, x, y, np.ones_like(x)]) * (weights * weights)
+    return np.array([[each[index] for each in products] for index in UPPER]) @ features
 
 
 def _squares(pose: Array, scale: Array, rays: Array, points: Array) -> Array:
