@@ -75,7 +75,8 @@ def check_poses(names: Sequence[str], sample: Sample, pcutoff: float) -> None:
             kind="NoPoses",
         )
     for one, other in combinations(np.flatnonzero(some).tolist(), 2):
-        if np.array_equal(sample.pixels[one], sample.pixels[other], equal_nan=True):
+        pixels = sample.pixels[one]
+        if np.isfinite(pixels).any() and np.array_equal(pixels, sample.pixels[other], equal_nan=True):
             raise AnalysisFailed(
                 f"{names[one]} and {names[other]} have the same poses: they are of one video.",
                 hint="Give each camera its own video.",

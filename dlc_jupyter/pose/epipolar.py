@@ -35,7 +35,7 @@ class Sample:
     pixels : ndarray of float64, shape (cameras, windows, frames, individuals, bodyparts, 2)
         Consecutive frames in each window; NaN where a camera saw nothing or was not sure.
     likely : ndarray of float64, shape (cameras,)
-        Which share of the body parts a camera saw and was sure of.
+        Which share of all body parts a camera saw and was sure of, also outside of the sample.
     """
 
     pixels: Array
