@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dlc_jupyter.demo import arena, mouse
 from dlc_jupyter.demo.arena import HEIGHT, WIDTH
 from dlc_jupyter.demo.motion import FPS, walk
-from dlc_jupyter.demo.scene import Look, keypoints
+from dlc_jupyter.demo.scene import BODYPARTS, Look, keypoints
 from dlc_jupyter.demo.views import FINE, Eye, Face, looking, within
 from dlc_jupyter.pose.cameras import Rig
 
@@ -90,6 +90,13 @@ def tray(frame: int) -> tuple[Array, Array]:
     return np.asarray(about_x @ about_y), np.array([0.0, 0.0, LIFT.at(time)])
 
 
+def floor_of(frame: int) -> Face:
+    """Return where the tray's floor is in a frame; its own coordinates begin at the far left corner."""
+    width, depth = FLOOR
+    lying = Face(np.array([-width / 2, depth / 2, 0]), np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), FLOOR)
+    return lying.moved(*tray(frame))
+
+
 class Recording:
     """A recording by all cameras of a rig at once; each frame of each camera can be drawn in any order.
 
@@ -111,6 +118,7 @@ class Recording:
         self.rig = rig
         self.poses = walk(frames, seed, self.look.size)
         self._eyes = [Eye(camera) for camera in rig.cameras]
+        self._last: tuple[int, Image, Image] | None = None
         self._painting = mouse.paint(self.look.coat, seed)
         self._floor = _shade_by_walls(arena.draw(self.look.floor, seed, walls=False))
 
@@ -118,12 +126,16 @@ class Recording:
         return len(self.poses)
 
     def truth(self, number: int) -> Array:
-        """Return where each body part is in a frame: on the fur, in mm, shape (7, 3), in the order of `BODYPARTS`."""
-        _, relief = self._draw(number)
+        """Return where each body part is in a frame, in mm, shape (7, 3), in the order of `BODYPARTS`.
+
+        All are on skin or fur, but for the middle of the body: it is within it, at half its height.
+        """
+        _, relief = self.drawn(number)
         at = keypoints(self.poses[number])
         x, y = at.astype(np.float32).T
         rise = SCALE * cv2.remap(relief, x, y, cv2.INTER_LINEAR).ravel()
-        floor = _floor().moved(*tray(number))
+        rise[BODYPARTS.index("bodycentre")] /= 2
+        floor = floor_of(number)
         return np.asarray(floor.at((at + 0.5) * SCALE) + rise[:, None] * floor.normal)
 
     def frame(self, number: int, camera: int) -> NDArray[np.uint8]:
@@ -131,8 +143,8 @@ class Recording:
         eye = self._eyes[camera]
         motion = tray(number)
         fine = table(eye, motion)
-        texture, relief = self._draw(number)
-        _lay_floor(fine, eye, motion, texture, relief)
+        texture, relief = self.drawn(number)
+        _lay_floor(fine, eye, floor_of(number), texture, relief)
         _build_rim(fine, eye, motion)
         picture = eye.picture(fine) * _vignette(eye.camera.size)
         rng = np.random.default_rng([self.seed, 5, number, camera])
@@ -140,19 +152,17 @@ class Recording:
         picture += self.look.noise * rng.standard_normal(picture.shape, np.float32)
         return np.clip(np.round(picture), 0, 255).astype(np.uint8)
 
-    def _draw(self, number: int) -> tuple[Image, Image]:
-        """Draw the floor with the mouse on it as seen from straight above, and its relief in pixels."""
+    def drawn(self, number: int) -> tuple[Image, Image]:
+        """Return the floor with the mouse on it as seen from straight above (BGR), and its relief in pixels."""
+        if self._last and self._last[0] == number:  # all cameras see the same
+            return self._last[1:]
         texture = self._floor.copy()
         relief = mouse.draw(texture, self._painting, self.poses[number], self.look.coat, self.look.light)
-        return texture, cv2.GaussianBlur(relief, (0, 0), 0.8)
+        self._last = number, texture, np.asarray(cv2.GaussianBlur(relief, (0, 0), 0.8), np.float32)
+        return self._last[1:]
 
 
 # -- the parts of the tray, in its own axes ----------------------------------------------------------------------------
-
-
-def _floor() -> Face:
-    width, depth = FLOOR
-    return Face(np.array([-width / 2, depth / 2, 0]), np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), FLOOR)
 
 
 def _top() -> Face:
@@ -233,12 +243,13 @@ def _shadow(x: Image, y: Image, rotation: Array, translation: Array) -> Image:
     return shade
 
 
-def _lay_floor(fine: Image, eye: Eye, motion: tuple[Array, Array], texture: Image, relief: Image) -> None:
-    floor = _floor().moved(*motion)
+def _lay_floor(fine: Image, eye: Eye, floor: Face, texture: Image, relief: Image) -> None:
+    """Paint the floor, and where the mouse is, follow each ray to its fur."""
     lit = texture * np.float32(_light(floor.normal))
     window = eye.window(floor.corners)
     u, v = eye.meet(floor, window)
-    _paint(fine, window, within(u, v, floor.size), _sampled(lit, *(each / SCALE - 0.5 for each in (u, v))))
+    x, y = (each / np.float32(SCALE) - np.float32(0.5) for each in (u, v))
+    _paint(fine, window, within(u, v, floor.size), _sampled(lit, x, y))
     rows, columns = np.nonzero(relief.max(1) > 0.05)[0], np.nonzero(relief.max(0) > 0.05)[0]
     box = np.array([[x, y] for x in (columns[0], columns[-1]) for y in (rows[0], rows[-1])])
     ground = floor.at((box + 0.5) * SCALE)
@@ -271,7 +282,7 @@ def _build_rim(fine: Image, eye: Eye, motion: tuple[Array, Array]) -> None:
 
 
 def _paint(fine: Image, window: tuple[slice, slice], where: NDArray[np.bool_], colour: Image) -> None:
-    fine[window][where] = colour[where]
+    np.copyto(fine[window], colour, where=where[..., None])
 
 
 def _sampled(picture: Image, x: Image, y: Image) -> Image:

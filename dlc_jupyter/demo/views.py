@@ -91,8 +91,9 @@ class Eye:
         plane = np.column_stack([turn @ face.across, turn @ face.down, self.camera.seen(face.corner)])
         (a, b, c), (d, e, f), (g, h, i) = np.linalg.inv(plane).astype(np.float32)
         x, y = self.rays[window][..., 0], self.rays[window][..., 1]
-        depth = 1 / (g * x + h * y + i)
-        return (a * x + b * y + c) * depth, (d * x + e * y + f) * depth
+        with np.errstate(divide="ignore", invalid="ignore"):  # a ray beside the plane meets it nowhere
+            depth = 1 / (g * x + h * y + i)
+            return (a * x + b * y + c) * depth, (d * x + e * y + f) * depth
 
     def sink(self, face: Face, relief: Image, scale: float, window: Window) -> tuple[Image, Image]:
         """Return where the rays of a window meet a relief that rises from a face.

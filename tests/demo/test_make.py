@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dlc_jupyter import demo
-from dlc_jupyter.demo import make
+from dlc_jupyter.demo import boards, make
 from dlc_jupyter.demo.scene import BODYPARTS
 from dlc_jupyter.pose.models import read_model
 
@@ -19,18 +19,22 @@ MAKE = [sys.executable, "-m", "dlc_jupyter.demo.make"]
 
 def test_it_explains_itself() -> None:
     done = subprocess.run([*MAKE, "--help"], capture_output=True, text=True, check=True)
-    for step in make.STEPS:
+    for step in make.STEPS + make.ON_REQUEST:
         assert step in done.stdout
     assert "--epochs" in done.stdout
 
 
-@pytest.mark.parametrize(("asked", "made"), [([], ["video", "model", "measure"]), (["measure"], ["measure"])])
+@pytest.mark.parametrize(
+    ("asked", "made"), [([], list(make.STEPS)), (["measure"], ["measure"]), (["boards"], ["boards"])]
+)
 def test_it_makes_what_is_asked_for_or_everything(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: list[str], made: list[str]
 ) -> None:
     called: list[str] = []
     monkeypatch.setattr(make, "make_video", lambda into: called.append("video"))
     monkeypatch.setattr(make, "make_model", lambda into, frames, epochs: called.append("model"))
+    monkeypatch.setattr(make, "make_stereo", lambda into: called.append("stereo"))
+    monkeypatch.setattr(boards, "write", lambda folder: called.append("boards"))
     monkeypatch.setattr(make, "measure", lambda into: called.append("measure"))
     monkeypatch.setattr(sys, "argv", ["make", *asked, "--into", str(tmp_path)])
     make.main()

@@ -1,0 +1,53 @@
+"""Write the demo's 3D project, as `deeplabcut.create_new_project_3d` and `calibrate_cameras` leave it behind.
+
+It names the demo's 2D project by a relative path, so that both may lie anywhere together. The calibration is written
+from the cameras themselves: it is exact.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlc_jupyter.demo import CALIBRATION, MODEL, MODEL_3D
+from dlc_jupyter.demo.scene import SKELETON
+from dlc_jupyter.pose.calibrations import write_stereo_pickle, write_toml
+from dlc_jupyter.pose.cameras import Rig
+
+TASK, SCORER, DATE = "mouse3d", "demo", "Nov25"
+
+
+def write_project(folder: Path, rig: Rig) -> Path:
+    """Write the project of a rig of two cameras into a folder, and return its config.yaml."""
+    config = folder / MODEL_3D.name
+    (folder / "camera_matrix").mkdir(parents=True, exist_ok=True)
+    config.write_text(yaml.safe_dump(_config(rig), sort_keys=False), "utf-8")
+    write_stereo_pickle(rig, folder / "camera_matrix" / "stereo_params.pickle")
+    write_toml(rig, folder / CALIBRATION.name)
+    return config
+
+
+def _config(rig: Rig) -> dict[str, Any]:
+    """The values of its config.yaml, in DeepLabCut's order."""
+    names = list(rig.names)
+    return {
+        "Task": TASK,
+        "scorer": SCORER,
+        "date": DATE,
+        "project_path": f"{TASK}-{SCORER}",
+        "skeleton": [list(bone) for bone in SKELETON],
+        "skeleton_color": "black",
+        "pcutoff": 0.4,
+        "colormap": "jet",
+        "dotsize": 15,
+        "alphaValue": 0.8,
+        "markerType": "*",
+        "markerColor": "r",
+        "num_cameras": len(names),
+        "camera_names": names,
+        "scorername_3d": "DLC_3D",
+        **{f"config_file_{name}": f"../{MODEL.parent.name}/{MODEL.name}" for name in names},
+        **{f"{key}_{name}": value for name in names for key, value in (("shuffle", 1), ("trainingsetindex", 0))},
+    }
