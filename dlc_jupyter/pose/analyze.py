@@ -138,6 +138,7 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
         unreadable=unreadable.tolist(),
         fallbacks=run.fallbacks,
         model_files=list(built.files),
+        batch_sizes={portions.name: portions.size for portions in loop.portions},
     )
     if not poses.h5.is_file():
         raise AnalysisFailed("DeepLabCut ended without an error, but wrote no poses.", hint=LOG, kind="NoPoses")

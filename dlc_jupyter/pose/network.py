@@ -181,6 +181,9 @@ class Poses:
         What did not go the usual, quick way, and why.
     model_files : list of Path
         The network's configuration and weights.
+    batch_sizes : dict
+        ``batch_size``, and ``detector_batch_size`` where there is a detector: how many pictures or animals were in a
+        batch. On a GPU the last digit of a number depends on it.
     """
 
     folder: Path
@@ -192,6 +195,7 @@ class Poses:
     unreadable: list[int] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
     model_files: list[Path] = field(default_factory=list)
+    batch_sizes: dict[str, int] = field(default_factory=dict)
 
     def file(self, ending: str) -> Path:
         """Return the path of ``<stem><scorer><ending>``."""

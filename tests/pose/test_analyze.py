@@ -300,9 +300,9 @@ def test_on_a_gpu_an_attempt_keeps_to_the_size_of_batches_of_the_one_before(
     left[0] = 100
     poses = make(video, chosen)  # nothing was kept: as many as fit now, and nothing is measured again
     assert (100 - left[0], gpu.seen) == (1, [1, 1, 4])
-    assert poses.rows == 27
+    assert (poses.rows, poses.batch_sizes) == (27, {"batch_size": 64})
     left[0] = 100
-    make(video, replace(chosen, batch_size=2))
+    assert make(video, replace(chosen, batch_size=2)).batch_sizes == {"batch_size": 2}
     assert 100 - left[0] == 14
 
 
