@@ -31,6 +31,8 @@ _RIM: Color = (16, 11, 8)
 LEVELS = 12
 #: How much of the background is in what is farthest away.
 _HAZE = 0.45
+#: The least brightness of a colour, of 255.
+_BRIGHTNESS = 60
 #: Lines to places farther out than this, in pixels, are not drawn: OpenCV's coordinates are small numbers.
 FAR = 8000
 
@@ -122,12 +124,14 @@ class SceneLook:
                 hint="Give colormap as matplotlib names it, and skeleton_color as a common English name or as #rrggbb.",
                 kind="UnknownColor",
             )
-        if self.color_by not in ("bodypart", "individual") or self.up not in UPS:
-            raise AnalysisFailed(
-                f"Neither color_by={self.color_by} nor up={self.up} may be anything else than what there is.",
-                hint=f"color_by is bodypart or individual; up is one of {', '.join(UPS)}.",
-                kind="UnknownWord",
-            )
+        for name, value, words in (
+            ("color_by", self.color_by, ("bodypart", "individual")),
+            ("up", self.up, UPS),
+        ):
+            if value not in words:
+                raise AnalysisFailed(
+                    f"{name} cannot be {value}.", hint=f"It is one of {', '.join(words)}.", kind="UnknownWord"
+                )
         for name, limits in zip(("xlim", "ylim", "zlim"), self.limits, strict=True):
             check_limits(name, limits)
         if not 640 <= self.width <= 1920:
@@ -160,11 +164,14 @@ class SceneLook:
 
     @property
     def colors(self) -> list[list[Color]]:
-        """By individual and body part."""
+        """By individual and body part: the colour map's, but none as dark as the background."""
         animals, parts = self.shape
-        if self.color_by == "individual":
-            return [[color] * parts for color in shades(self.colormap, animals)]
-        return [shades(self.colormap, parts)] * animals
+        found = [_lifted(color) for color in shades(self.colormap, animals if self._by_animal else parts)]
+        return [[color] * parts for color in found] if self._by_animal else [found] * animals
+
+    @property
+    def _by_animal(self) -> bool:
+        return self.color_by == "individual"
 
     @property
     def bone_color(self) -> Color:
@@ -176,6 +183,13 @@ def mixed(color: Color, other: Color, share: float) -> Color:
     """Return a colour with some of another one in it."""
     blue, green, red = (round(one + (two - one) * share) for one, two in zip(color, other, strict=True))
     return blue, green, red
+
+
+def _lifted(color: Color) -> Color:
+    """Return a colour that is bright enough for a dark background, with as little white in it as that takes."""
+    blue, green, red = color
+    bright = 0.114 * blue + 0.587 * green + 0.299 * red
+    return mixed(color, (255, 255, 255), max(0.0, (_BRIGHTNESS - bright) / (255 - bright)))
 
 
 class Scene:

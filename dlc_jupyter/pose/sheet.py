@@ -168,7 +168,7 @@ class Sheet:
         self.scene = Scene(look, box, (place.width, place.height), self._scale)
         self._colors, self._bones = look.colors, look.bones
         self._bone_color = _BONE if look.skeleton_color is None else look.bone_color
-        self._radius = 6.5 * self._scale if look.dotsize is None else look.dotsize * 0.75
+        self._radius = 5.5 * self._scale if look.dotsize is None else look.dotsize * 0.75
         self._status = Place(place.x, place.y - round(_CAPTION * self._scale), place.width, line)
 
     def blank(self) -> Pictures:
@@ -221,7 +221,7 @@ class Sheet:
         with np.errstate(invalid="ignore"):
             there = (np.abs(pixels) < FAR).all(axis=-1) & self._look.shown
         at = np.round(np.where(there[..., None], pixels, 0) * (1 << SHIFT)).astype(int).tolist()
-        thick = max(1, round(2 * self._scale))
+        thick = max(1, round(1.8 * self._scale))
         if len(path) > 1:
             for animal, part_number in np.argwhere(np.isfinite(path[..., 0]).sum(axis=0) > 1).tolist():
                 if self._look.shown[part_number]:

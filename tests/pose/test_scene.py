@@ -135,6 +135,14 @@ def test_individuals_have_their_colours():
         assert at(picture, row[2]).argmax() == np.argmax(color)
 
 
+def test_dark_colours_are_lifted_from_the_dark_background_and_others_are_the_colour_maps():
+    assert look().colors == [shades("rainbow", 3)]
+    (dark, green, yellow), wanted = look(colormap="viridis").colors[0], shades("viridis", 3)
+    assert [green, yellow] == wanted[1:]
+    assert np.dot(dark, [0.114, 0.587, 0.299]) == pytest.approx(60, abs=1)
+    assert np.argmax(dark) == np.argmax(wanted[0])
+
+
 # -- the box -----------------------------------------------------------------------------------------------------------
 
 
@@ -270,7 +278,7 @@ def test_trails_far_outside_of_the_picture_do_no_harm():
         ({"colormap": "sunset"}, "UnknownColor", "colour map called sunset"),
         ({"skeleton_color": "mouse"}, "UnknownColor", "colour called mouse"),
         ({"color_by": "mood"}, "UnknownWord", "mood"),
-        ({"up": "w"}, "UnknownWord", "up=w"),
+        ({"up": "w"}, "UnknownWord", "up cannot be w"),
         ({"width": 4000}, "WrongWidth", "4000"),
     ],
 )
