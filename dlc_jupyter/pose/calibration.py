@@ -7,7 +7,7 @@ First the lens of each camera (Zhang's method, by OpenCV), then where the camera
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -47,6 +47,10 @@ class CameraReport:
         By number of the picture: why it was not used.
     labels : list of str
         What each picture is called, whether it was used or not.
+    distances : dict of int to ndarray of float64, shape (n,)
+        By number of a picture that was used: how far each of its corners is from where it is expected, in pixels.
+    first : dict of int to int
+        By number of a picture that was used: which of its corners the other cameras name the first one.
     """
 
     camera: Camera
@@ -54,6 +58,8 @@ class CameraReport:
     used: dict[int, float]
     left_out: dict[int, str]
     labels: list[str]
+    distances: dict[int, Array]
+    first: dict[int, int]
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the result of an analysis."""
@@ -219,15 +225,7 @@ class _Joint:
             if number in place and number not in left_out[index]
         ]
         cameras = tuple(
-            Camera(
-                name=lens.camera.name,
-                size=lens.camera.size,
-                matrix=lens.camera.matrix,
-                distortion=lens.camera.distortion,
-                rotation=guess.rotations[index],
-                translation=guess.translations[index],
-                fisheye=lens.camera.fisheye,
-            )
+            replace(lens.camera, rotation=guess.rotations[index], translation=guess.translations[index])
             for index, lens in enumerate(lenses)
         )
         places = [guess.boards[number] for number in self.numbers]
@@ -273,14 +271,15 @@ def _report(
         own = [view for view in joint.views if view.camera == index]
         if not own:
             raise _apart(camera.name)
-        used = {joint.numbers[view.board]: float(scene.errors([view])[0]) for view in own}
-        distances = np.concatenate([scene.distances(view) for view in own])
-        squares.append(distances**2)
+        distances = {joint.numbers[view.board]: scene.distances(view) for view in own}
+        used = {number: float(np.sqrt(np.mean(each**2))) for number, each in distances.items()}
+        squares.append(np.concatenate(list(distances.values())) ** 2)
         reasons = dict(joint.left_out[index])
         for number in each.corners.keys() - used.keys() - reasons.keys():
             reasons[number] = "there are enough others like it"
-        error = float(np.sqrt(np.mean(distances**2)))
-        reports.append(CameraReport(camera, error, used, dict(sorted(reasons.items())), each.labels))
+        error = float(np.sqrt(np.mean(squares[-1])))
+        first = {number: int(board.order(guess.quarters[index, number])[0]) for number in used}
+        reports.append(CameraReport(camera, error, used, dict(sorted(reasons.items())), each.labels, distances, first))
     _check_hanging(scene.cameras, joint.views)
     error = float(np.sqrt(np.mean(np.concatenate(squares))))
     rig = Rig(scene.cameras, unit=board.unit, error=error, source=f"calibrated with a {board}")
@@ -291,10 +290,7 @@ def _report(
     label = ""
     if floor is not None:
         rig, boards, label = _on_floor(rig, boards, floor, reports)
-    reports = [
-        CameraReport(camera, each.error, each.used, each.left_out, each.labels)
-        for camera, each in zip(rig.cameras, reports, strict=True)
-    ]
+    reports = [replace(each, camera=camera) for camera, each in zip(rig.cameras, reports, strict=True)]
     warnings = tuple(_warnings(board, rig, reports, lenses, guess))
     return Calibration(rig, board, tuple(reports), boards, warnings, label)
 

@@ -7,13 +7,15 @@ happens around `CENTRE`, at which all cameras look.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc_jupyter.pose.boards import Board
+from dlc_jupyter.pose.board_views import CameraViews, Source
+from dlc_jupyter.pose.boards import Board, Corners
 from dlc_jupyter.pose.cameras import Array, Camera, Rig
 
 Picture = NDArray[np.uint8]
@@ -130,35 +132,69 @@ def board_pictures(
     blur : float
         Standard deviation of the lens's blur, in pixels.
     """
+    placed = board_places(rig, board, count, seed, shown=shown)
+    random = np.random.default_rng([seed, 8])
+    texture = drawing(board)
+    for index, camera in enumerate(rig.cameras):
+        for number in range(count):
+            picture = _background(camera.size, index)
+            if shown is None or shown[index][number]:
+                pose = camera.rotation @ placed.rotations[number], camera.seen(placed.translations[number])
+                _show(picture, camera, board, texture, *pose)
+            placed.pictures[index].append(_photograph(picture, random, noise, blur))
+    return placed
+
+
+def board_places(rig: Rig, board: Board, count: int, seed: int = 0, *, shown: Any = None) -> BoardPictures:
+    """Return the same without the pictures: where the board is, and what the cameras see of it."""
     random = np.random.default_rng([seed, 7])
     rotations, translations = np.empty((count, 3, 3)), np.empty((count, 3))
-    width, height = extent(board)
+    size = np.array(extent(board))
     middle = np.append(board.points.mean(axis=0)[:2], 0.0)
     for number in range(count):
         facing = rig.cameras[number % len(rig)]
-        tilt = cv2.Rodrigues(
-            np.append(random.choice([-1, 1], 2) * random.uniform(0.15, 0.65, 2), random.uniform(-0.6, 0.6))
-        )[0]
-        rotations[number] = facing.rotation.T @ tilt
+        lean = random.choice([-1, 1], 2) * random.uniform(0.15, 0.65, 2)
+        rotations[number] = facing.rotation.T @ cv2.Rodrigues(np.append(lean, random.uniform(-0.6, 0.6)))[0]
         # Over all of the camera's picture, near and far, and most of the time wholly in it.
         depth = random.uniform(0.65, 1.1) * DISTANCE
-        free = np.array(facing.size) / facing.matrix[0, 0] * depth - np.array([width, height]) * 0.8
-        across = np.append(random.uniform(-0.5, 0.5, 2) * np.maximum(free, 20) * (1.0 if number % 2 else 0.5), depth)
-        place = facing.rotation.T @ (across - facing.translation)
+        free = np.maximum(np.array(facing.size) / facing.matrix[0, 0] * depth - size * 0.8, 20)
+        across = random.uniform(-0.5, 0.5, 2) * free * (1.0 if number % 2 else 0.5)
+        place = facing.rotation.T @ (np.append(across, depth) - facing.translation)
         translations[number] = place - rotations[number] @ middle
-    texture = drawing(board)
-    shown = np.ones((len(rig), count), bool) if shown is None else np.asarray(shown, bool)
-    pictures, corners = [], np.full((len(rig), count, len(board.points), 2), np.nan)
+    corners = np.full((len(rig), count, len(board.points), 2), np.nan)
     for index, camera in enumerate(rig.cameras):
-        pictures.append([])
         for number in range(count):
-            pose = camera.rotation @ rotations[number], camera.seen(translations[number])
-            plain = _background(camera.size, index)
-            if shown[index, number]:
-                _show(plain, camera, board, texture, *pose)
+            if shown is None or shown[index][number]:
+                pose = camera.rotation @ rotations[number], camera.seen(translations[number])
                 corners[index, number] = _exact(camera, board, *pose)
-            pictures[-1].append(_photograph(plain, random, noise, blur))
-    return BoardPictures(pictures, rotations, translations, corners)
+    return BoardPictures([[] for _ in rig.cameras], rotations, translations, corners)
+
+
+def sources(rig: Rig, drawn: BoardPictures, folder: Path) -> list[Source]:
+    """Write the pictures of each camera as PNG files."""
+    made = []
+    for camera, pictures in zip(rig.cameras, drawn.pictures, strict=True):
+        paths = [folder / f"{camera.name}-{number:02d}.png" for number in range(len(pictures))]
+        for path, picture in zip(paths, pictures, strict=True):
+            cv2.imwrite(str(path), picture)
+        made.append(Source(camera.name, paths))
+    return made
+
+
+def board_views(rig: Rig, drawn: BoardPictures, noise: float = 0.05, seed: int = 0) -> list[CameraViews]:
+    """Return what `board_views.look` would have found, with so much noise in each coordinate, in pixels."""
+    random = np.random.default_rng([seed, 9])
+    made = []
+    for camera, pictures in zip(rig.cameras, drawn.corners, strict=True):
+        views = CameraViews(camera.name, camera.size, [f"picture-{number}" for number in range(len(pictures))])
+        for number, pixels in enumerate(pictures):
+            if np.isfinite(pixels).all():
+                noisy = pixels + random.normal(0, noise, pixels.shape)
+                views.corners[number] = Corners(np.arange(len(pixels)), noisy, 20.0)
+            else:
+                views.left_out[number] = "the board was not found"
+        made.append(views)
+    return made
 
 
 def extent(board: Board) -> tuple[float, float]:
