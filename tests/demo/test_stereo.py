@@ -140,7 +140,7 @@ def test_every_body_part_is_seen_by_every_camera_where_it_is_said_to_be(truth: A
     assert (pixels > 20).all()
     assert (pixels < (WIDTH - 21, HEIGHT - 21)).all()
     for number, seen in zip(numbers, of_video(demo.VIDEOS_3D[camera], numbers), strict=True):
-        floor = np.median(seen)
+        floor = np.percentile(seen, 75)  # the rest is table, walls and mouse
         for part, (x, y) in zip(BODYPARTS, pixels[number], strict=True):
             around = seen[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4].mean(axis=2)
             assert around.min() < floor - 25, f"{part} in frame {number} is no darker than the floor"
@@ -166,7 +166,7 @@ def test_no_body_part_hides_another(recording: Recording, camera: int) -> None:
 
 def test_it_moves_through_space(truth: Array) -> None:
     parts = {part: truth[:, index] for index, part in enumerate(BODYPARTS)}
-    assert np.ptp(parts["bodycentre"], axis=0).min() > 50  # mm: to the side, away, and up
+    assert np.ptp(parts["bodycentre"], axis=0).min() > 40  # mm: to the side, away, and up
     ears = np.linalg.norm(parts["leftear"] - parts["rightear"], axis=1)
     assert np.ptp(ears) < 0.25 * ears.mean()  # a head keeps its size, however the tray is tilted
     step = np.linalg.norm(np.diff(truth, axis=0), axis=2)
