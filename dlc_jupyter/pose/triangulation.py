@@ -9,9 +9,9 @@ The point may then be moved to where the distances in the pictures, in pixels, a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, islice
 from typing import Any
 
@@ -53,9 +53,10 @@ class Method:
         Whether the distances in pixels are made as small as possible, large ones counting less (Huber's loss).
     loss_scale : float or None
         From where on a distance counts as large, in pixels. None: a quarter of the threshold.
-    as_deeplabcut : bool
-        For two cameras: do what ``deeplabcut.triangulate`` does where that is less exact or less careful. Lens
-        distortion is taken away in five steps, and points behind a camera are kept.
+    as_deeplabcut : mapping or None
+        What DeepLabCut's ``stereo_params.pickle`` has of the two cameras, to get the numbers of its ``triangulate`` to
+        the last bit. They are less exact: lens distortion is taken away in five steps and float32, points are float32
+        where pixels are. And they are less careful: points behind a camera are kept.
     """
 
     pcutoff: float = PCUTOFF
@@ -65,7 +66,7 @@ class Method:
     threshold: float | None = None
     refine: bool = False
     loss_scale: float | None = None
-    as_deeplabcut: bool = False
+    as_deeplabcut: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.min_cameras < 2:
@@ -180,7 +181,7 @@ def triangulate(
 
     def run(first: int) -> int:
         part = slice(first, first + _CHUNK)
-        work(flat[:, part].astype(np.float64), None if sure is None else sure[:, part], found, part)
+        work(flat[:, part], None if sure is None else sure[:, part], found, part)
         return min(first + _CHUNK, flat.shape[1])
 
     with ThreadPoolExecutor(threads or available_processors()) as pool:
@@ -221,14 +222,19 @@ class _Pair:
         import cv2
 
         self._rig, self._method = rig, method
+        self._known = method.as_deeplabcut
+        if self._known is not None:
+            self._turns = [np.asarray(self._known[name]) for name in ("R1", "R2")]
+            self._poses = [np.asarray(self._known[name])[:3] for name in ("P1", "P2")]
+            return
         first, second = rig.cameras
         turn = second.rotation @ first.rotation.T
         shift = second.translation - turn @ first.translation
         nothing: Any = None
-        self._turns = cv2.stereoRectify(np.eye(3), nothing, np.eye(3), nothing, first.size, turn, shift)[:2]
+        self._turns = list(cv2.stereoRectify(np.eye(3), nothing, np.eye(3), nothing, first.size, turn, shift)[:2])
         self._poses = [np.eye(3, 4), np.column_stack([np.eye(3), self._turns[1] @ shift])]
 
-    def __call__(self, pixels: Array, likelihood: Array | None, found: Triangulated, part: slice) -> None:
+    def __call__(self, pixels: NDArray[Any], likelihood: Array | None, found: Triangulated, part: slice) -> None:
         import cv2
 
         seen = is_seen(pixels, likelihood, self._method.pcutoff).all(0)
@@ -238,26 +244,28 @@ class _Pair:
         rays = [self._rectified(index, pixels[index, at]) for index in range(2)]
         four = cv2.triangulatePoints(*self._poses, *(np.ascontiguousarray(each.T) for each in rays))
         with np.errstate(divide="ignore", invalid="ignore"):
-            rectified = (four[:3] / four[3]).T
+            rectified = (four / four[3])[:3].T.astype(np.float64)
         first = self._rig.cameras[0]
         points = (rectified @ self._turns[0] - first.translation) @ first.rotation
-        used = np.ones((2, len(at)), bool)
-        if self._method.refine and not self._method.as_deeplabcut:
-            sure = np.ones(used.shape)
-            points = refined(self._rig, points.T, pixels[:, at], used * sure, self._method.scales(self._rig)).T
-        _report(self._rig, points, pixels[:, at], used, used, found, part.start + at, self._method)
+        pixels, used = pixels[:, at].astype(np.float64), np.ones((2, len(at)), bool)
+        if self._method.refine and self._known is None:
+            points = refined(self._rig, points.T, pixels, used.astype(float), self._method.scales(self._rig)).T
+        _report(self._rig, points, pixels, used, used, found, part.start + at, self._method)
 
-    def _rectified(self, index: int, pixels: Array) -> Array:
-        """Return where rays meet the plane at depth 1 of the rectified camera."""
+    def _rectified(self, index: int, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return pixels of the rectified picture; without DeepLabCut's calibration its focal length is 1."""
         import cv2
 
         camera, turn = self._rig.cameras[index], self._turns[index]
-        if self._method.as_deeplabcut and not camera.fisheye:
-            flat = np.ascontiguousarray(pixels[:, None])
-            return np.asarray(cv2.undistortPoints(flat, camera.matrix, camera.distortion, R=turn).reshape(-1, 2))
-        rays = camera.normalised(pixels)
-        turned = rays @ turn[:, :2].T + turn[:, 2]
-        return np.asarray(turned[:, :2] / turned[:, 2:])
+        if self._known is None:
+            rays = camera.normalised(pixels)
+            turned = rays @ turn[:, :2].T + turn[:, 2]
+            return np.asarray(turned[:, :2] / turned[:, 2:])
+        number = index + 1
+        matrix, distortion = (np.asarray(self._known[f"{name}{number}"]) for name in ("cameraMatrix", "distCoeffs"))
+        flat = np.ascontiguousarray(pixels[:, None], np.float32)
+        found = cv2.undistortPoints(flat, matrix, distortion, R=turn, P=self._poses[index])
+        return np.asarray(found.reshape(-1, 2), pixels.dtype)
 
 
 # -- more than two -----------------------------------------------------------------------------------------------------
@@ -273,13 +281,13 @@ class _Several:
         self._poses = rig.moved(np.eye(3), self._origin).poses
         self._thresholds = method.thresholds(rig)
 
-    def __call__(self, pixels: Array, likelihood: Array | None, found: Triangulated, part: slice) -> None:
+    def __call__(self, pixels: NDArray[Any], likelihood: Array | None, found: Triangulated, part: slice) -> None:
         rig, method = self._rig, self._method
         seen = is_seen(pixels, likelihood, method.pcutoff)
         at = np.flatnonzero(seen.sum(0) >= method.min_cameras)
         if not len(at):
             return
-        pixels = pixels[:, at]
+        pixels = pixels[:, at].astype(np.float64)
         rays = rig.normalised(pixels).transpose(0, 2, 1)
         seen = seen[:, at] & np.isfinite(rays).all(1)  # the lens cannot have seen anything everywhere
         rays = np.nan_to_num(rays)
@@ -393,7 +401,7 @@ def _report(
     depths = np.stack([camera.seen(points)[:, 2] for camera in rig.cameras])
     behind = (used & (depths <= 0)).any(0)
     good = np.isfinite(points).all(1) & (used.sum(0) >= method.min_cameras)
-    if not method.as_deeplabcut:
+    if method.as_deeplabcut is None:
         good &= ~behind
     used = used & good
     errors = np.where(seen & good, _distances(rig, points, pixels), np.nan)

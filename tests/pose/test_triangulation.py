@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.calibrations import stereo_parameters
 from dlc_jupyter.pose.cameras import Camera, Rig
 from dlc_jupyter.pose.triangulation import Method, Triangulated, subsets, triangulate
 from tests.pose import rigs
@@ -50,13 +51,12 @@ def test_the_fisheye_is_that_of_opencv() -> None:
 
 
 @pytest.mark.parametrize("cameras", [2, 3, 6])
-@pytest.mark.parametrize("method", [Method(), Method(refine=True), Method(as_deeplabcut=True), LINEAR])
+@pytest.mark.parametrize("method", [Method(), Method(refine=True), LINEAR])
 def test_exact_pixels_give_the_points(cameras: int, method: Method) -> None:
     rig, truth, pixels = seen(cameras)
     found = triangulate(rig, pixels, method=method)
-    exact = 1e-6 if method.as_deeplabcut and cameras == 2 else 1e-9  # of the scene's size, here 300 mm
-    assert away(found, truth).max() < 300 * exact
-    assert found.error.max() < 1e-4
+    assert away(found, truth).max() < 1e-9 * 300  # of the scene's size, in mm
+    assert found.error.max() < 1e-6
     assert (found.cameras == cameras).all()
     assert found.used.all()
     assert not found.behind.any()
@@ -83,6 +83,15 @@ def test_two_cameras_are_opencv_s_triangulation_of_the_rectified_pictures() -> N
     expected = cv2.triangulatePoints(pose1, pose2, a, b)
     expected = (expected[:3] / expected[3]).T @ turn1  # the first camera's axes are the scene's
     np.testing.assert_allclose(triangulate(rig, pixels).points.reshape(-1, 3), expected, atol=1e-6)
+
+
+def test_deeplabcut_s_own_arithmetic_is_nearly_as_exact() -> None:
+    rig, truth, pixels = seen(2)
+    method = Method(as_deeplabcut=stereo_parameters(rig))
+    exact, rounded = (triangulate(rig, each, method=method) for each in (pixels, pixels.astype(np.float32)))
+    assert 1e-7 < away(exact, truth).max() < 1e-2
+    assert 1e-5 < away(rounded, truth).max() < 1e-2
+    assert rounded.points.dtype == np.float64
 
 
 def test_several_cameras_are_the_least_squares_of_the_linear_equations() -> None:
@@ -205,7 +214,7 @@ def test_what_would_be_behind_a_camera_is_no_point() -> None:
     assert (found.behind == (np.arange(100) >= 50)[:, None]).all()
     assert (np.isnan(found.points).all(-1) == found.behind).all()
     assert (found.cameras == np.where(found.behind, 0, 2)).all()
-    kept = triangulate(rig, pixels, method=Method(as_deeplabcut=True))
+    kept = triangulate(rig, pixels, method=Method(as_deeplabcut=stereo_parameters(rig)))
     assert np.isfinite(kept.points).all()
     assert np.isnan(kept.error[50:]).all()
 
