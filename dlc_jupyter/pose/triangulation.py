@@ -245,12 +245,18 @@ class _Pair:
         four = cv2.triangulatePoints(*self._poses, *(np.ascontiguousarray(each.T) for each in rays))
         with np.errstate(divide="ignore", invalid="ignore"):
             rectified = (four / four[3])[:3].T.astype(np.float64)
-        first = self._rig.cameras[0]
-        points = (rectified @ self._turns[0] - first.translation) @ first.rotation
+        points = self._in_scene(rectified)
         pixels, used = pixels[:, at].astype(np.float64), np.ones((2, len(at)), bool)
         if self._method.refine and self._known is None:
             points = refined(self._rig, points.T, pixels, used.astype(float), self._method.scales(self._rig)).T
         _report(self._rig, points, pixels, used, used, found, part.start + at, self._method)
+
+    def _in_scene(self, rectified: Array) -> Array:
+        """Return points along the axes of the rectified first camera, shape (n, 3), along those of the scene."""
+        first, turn = self._rig.cameras[0], self._turns[0]
+        if not first.translation.any() and np.allclose(turn @ first.rotation, np.eye(3), atol=1e-12):
+            return rectified  # they are the same: no digit is to be rounded
+        return np.asarray((rectified @ turn - first.translation) @ first.rotation)
 
     def _rectified(self, index: int, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return pixels of the rectified picture; without DeepLabCut's calibration its focal length is 1."""

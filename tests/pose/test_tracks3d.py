@@ -29,6 +29,7 @@ def write_2d(
     unique: Sequence[str] = (),
     likelihood: Array | float = 1.0,
     scorer: str = "net",
+    kind: type = np.float64,
 ) -> Path:
     """Write pixels, shape (frames, points, 2), as DeepLabCut does."""
     points = [(name, part) for name in individuals or [""] for part in parts] + [("single", part) for part in unique]
@@ -40,7 +41,9 @@ def write_2d(
         names = ["scorer", "bodyparts", "coords"]
         columns = [(scorer, point[1], coord) for point in points for coord in coords]
     values = np.concatenate([pixels, np.broadcast_to(likelihood, pixels.shape[:-1])[..., None]], -1)
-    frame = pd.DataFrame(values.reshape(len(pixels), -1), columns=pd.MultiIndex.from_tuples(columns, names=names))
+    frame = pd.DataFrame(
+        values.reshape(len(pixels), -1).astype(kind), columns=pd.MultiIndex.from_tuples(columns, names=names)
+    )
     frame.to_hdf(path, key="df_with_missing", format="table", mode="w")
     return path
 
