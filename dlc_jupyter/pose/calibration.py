@@ -28,6 +28,8 @@ BOARDS = 120
 WARN_ERROR = 1.0
 #: Fewer boards that a pair of cameras agrees on are warned of.
 WARN_SHARED = 5
+#: Cameras that agree on a smaller share of the boards that both see are warned of.
+WARN_DISAGREE = 0.7
 #: A focal length that is less sure than this share of it is warned of.
 WARN_FOCAL = 0.01
 
@@ -156,7 +158,8 @@ def calibrate(
     ------
     AnalysisFailed
         Too few pictures of a camera can be used (kind ``TooFewPictures``); cameras share no board with the others
-        (``CamerasApart``); it cannot be told how the board lies (``BoardAmbiguous``); no lens fits (``NotCalibrated``).
+        (``CamerasApart``) or see most boards elsewhere (``CamerasDisagree``); it cannot be told how the board lies
+        (``BoardAmbiguous``); no lens fits (``NotCalibrated``).
     BadRequest
         The picture of the floor cannot be used.
     """
@@ -357,11 +360,14 @@ def _warnings(
                 "distortion is largest there."
             )
         said += lens.notes
-    for (first, second), count in guess.shared.items():
+    for (first, second), (count, of) in guess.shared.items():
+        names = f"{rig.names[first]} and {rig.names[second]}"
         if count < WARN_SHARED:
-            boards = "board" if count == 1 else "boards"
+            said.append(f"{names} agree on only {count} {'board' if count == 1 else 'boards'}. Show more to both.")
+        elif count < WARN_DISAGREE * of:
             said.append(
-                f"{rig.names[first]} and {rig.names[second]} agree on only {count} {boards}. Show more to both."
+                f"{names} agree on where the board is in only {count} of the {of} pictures in which both see it. Check "
+                "that picture by picture they show the same moment, and that no camera was moved in between."
             )
     return said
 

@@ -19,6 +19,8 @@ from dlc_jupyter.pose.cameras import Array, Camera
 
 #: How far from where two cameras expect a board it may be seen, in parts of the picture's width, to agree with them.
 AGREEING = 0.02
+#: Cameras that agree on a smaller share of the boards that both see are refused: nothing is known of where they stand.
+DISAGREEING = 0.25
 #: Pictures of a pair that are compared with each other, at most.
 COMPARED = 60
 
@@ -55,8 +57,8 @@ class Guess:
         By camera and picture: how far the board's corners are to be turned so that all cameras mean the same ones.
     disagreeing : list of (int, int)
         Camera and picture in which the board is somewhere else than the other cameras say.
-    shared : dict of (int, int) to int
-        By pair through which the cameras hang together: how many boards agree.
+    shared : dict of (int, int) to (int, int)
+        By pair through which the cameras hang together: on how many boards they agree, and of how many.
     """
 
     rotations: Array
@@ -64,7 +66,7 @@ class Guess:
     boards: dict[int, tuple[Array, Array]]
     quarters: dict[tuple[int, int], int]
     disagreeing: list[tuple[int, int]]
-    shared: dict[tuple[int, int], int]
+    shared: dict[tuple[int, int], tuple[int, int]]
 
 
 def pose_of(board: Board, corners: Corners, camera: Camera) -> tuple[Array, Array]:
@@ -93,8 +95,9 @@ def guess(board: Board, cameras: Sequence[Camera], sightings: Sequence[Mapping[i
     Raises
     ------
     AnalysisFailed
-        Some cameras share no board with the others (kind ``CamerasApart``); or it cannot be told how the board lies,
-        because it looks the same when it is turned (``BoardAmbiguous``).
+        Some cameras share no board with the others (kind ``CamerasApart``); cameras see most boards in different places
+        (``CamerasDisagree``); or it cannot be told how the board lies, because it looks the same when it is turned
+        (``BoardAmbiguous``).
     """
     pairs = {}
     for first in range(len(cameras)):
@@ -105,8 +108,11 @@ def guess(board: Board, cameras: Sequence[Camera], sightings: Sequence[Mapping[i
     _check_together(cameras, pairs)
     rotations, translations, used = _hung(len(cameras), pairs)
     for pair in used:
+        names = " and ".join(cameras[each].name for each in pair)
         if pairs[pair].ambiguous:
-            _refuse_ambiguous(board, [cameras[each].name for each in pair])
+            raise _ambiguous(board, names)
+        if pairs[pair].agreeing < DISAGREEING * pairs[pair].shared:
+            raise _disagree(names, pairs[pair])
     boards, quarters, disagreeing = {}, {}, []
     for number in sorted(set().union(*sightings)):
         seeing = {index: each[number] for index, each in enumerate(sightings) if number in each}
@@ -114,7 +120,7 @@ def guess(board: Board, cameras: Sequence[Camera], sightings: Sequence[Mapping[i
         boards[number] = place
         quarters.update({(index, number): turn for index, turn in turns.items()})
         disagreeing += [(index, number) for index in far]
-    shared = {pair: pairs[pair].agreeing for pair in used}
+    shared = {pair: (pairs[pair].agreeing, pairs[pair].shared) for pair in used}
     return Guess(rotations, translations, boards, quarters, disagreeing, shared)
 
 
@@ -123,11 +129,12 @@ def guess(board: Board, cameras: Sequence[Camera], sightings: Sequence[Mapping[i
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """From the axes of the first camera to those of the second, and how many boards say so."""
+    """From the axes of the first camera to those of the second, and how many of the boards that both see say so."""
 
     rotation: Array
     translation: Array
     agreeing: int
+    shared: int
     ambiguous: bool
 
 
@@ -161,7 +168,10 @@ def _pair(
         if _differ(rotations[each], translations[each], rotations[best], translations[best])
     ]
     ambiguous = len(turns) > 1 and bool(others) and max(others) >= 0.9 * agreeing[best]
-    return _Pair(rotation, translation, int(agreeing[best]), ambiguous)
+    # The mean of several is nearer to all than the best one.
+    again = np.stack([_apart(board, cameras[1], [rotation], [translation], firsts, seconds, turn) for turn in turns])
+    count = max(int(agreeing[best]), int((again.min(axis=0) < AGREEING).sum()))
+    return _Pair(rotation, translation, count, len(shared), ambiguous)
 
 
 def _apart(
@@ -240,13 +250,23 @@ def _check_together(cameras: Sequence[Camera], pairs: Mapping[tuple[int, int], _
         )
 
 
-def _refuse_ambiguous(board: Board, names: Sequence[str]) -> None:
-    raise AnalysisFailed(
-        f"How the board lies cannot be told: a {board} looks the same when it is turned, and the pictures of "
-        f"{' and '.join(names)} fit in more than one way.",
+def _ambiguous(board: Board, names: str) -> AnalysisFailed:
+    return AnalysisFailed(
+        f"How the board lies cannot be told: a {board} looks the same when it is turned, and the pictures of {names} "
+        "fit in more than one way.",
         hint="Move the board more between the pictures, or use one with an odd and an even number of corners (or a "
         "ChArUco board).",
         kind="BoardAmbiguous",
+    )
+
+
+def _disagree(names: str, pair: _Pair) -> AnalysisFailed:
+    return AnalysisFailed(
+        f"{names} agree on where the board is in only {pair.agreeing} of the {pair.shared} pictures in which both see "
+        "it.",
+        hint="Check that picture by picture they show the same moment, that no camera was moved in between, and that "
+        "columns and rows of the board are right.",
+        kind="CamerasDisagree",
     )
 
 
