@@ -377,6 +377,7 @@ def test_a_frame_that_is_damaged_is_marked_and_the_rest_is_drawn(views, film, dr
     assert len(pictures) == FRAMES
     assert number(pictures[10], place) == 10
     assert number(pictures[-1], place) is None
+    assert np.median(place.of(pictures[-1])) > 15  # marked, and not black
     assert number(pictures[-1], layout(seen).views[0]) == FRAMES - 1
 
 
