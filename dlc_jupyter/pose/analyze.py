@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import compat, direct, inference, memory, runners, tracks
 from dlc_jupyter.pose.batches import Prediction, Seam
+from dlc_jupyter.pose.digests import sha256
 from dlc_jupyter.pose.frames import Frames, Pictures
 from dlc_jupyter.pose.media import REPAIR, Media
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
@@ -156,7 +156,7 @@ def _about(task: Task, built: runners.Runners) -> dict[str, Any]:
         "scorer": built.scorer,
         "points": built.points,
         "device": task.network.device,
-        "cropping": built.cropping and list(built.cropping),
+        "cropping": (part := runners.window(task.video, built.cropping)) and list(part),
         "span": [task.span.start, task.span.step],
         "mark": task.mark,
         "deeplabcut": deeplabcut.__version__,
@@ -191,12 +191,6 @@ def _first_picture(task: Task, crop: tuple[int, int, int, int]) -> Pictures:
             picture: Pictures = batch.pictures[0]
             return picture
     return np.zeros((crop[3] - crop[2], crop[1] - crop[0], 3), np.uint8)
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Run:
@@ -304,7 +298,12 @@ def _tracks(task: Task, built: runners.Runners, records: Any, began: float) -> t
 
 
 def _follow_animals(task: Task, built: runners.Runners, folder: Path, save_as_csv: bool) -> None:
-    """Have DeepLabCut make tracks of what was seen in each frame, as ``analyze_videos`` does."""
+    """Have DeepLabCut make tracks of what was seen in each frame, as ``analyze_videos`` does.
+
+    It calls the table in their file ``tracks``; here it has the name of a single animal's, without which other tools
+    (movement) refuse it, and which DeepLabCut's own do not ask for.
+    """
+    import tables
     from deeplabcut.pose_estimation_pytorch.apis.tracklets import convert_detections2tracklets
     from deeplabcut.refine_training_dataset.stitch import stitch_tracklets
 
@@ -325,6 +324,10 @@ def _follow_animals(task: Task, built: runners.Runners, folder: Path, save_as_cs
         save_as_csv=save_as_csv,
         **chosen,
     )
+    for path in folder.glob(f"{task.video.stem}{built.scorer}{network.tracker}.h5"):
+        with tables.open_file(path, "a") as file:
+            if "/tracks" in file:
+                file.rename_node("/tracks", "df_with_missing")
 
 
 def _by_deeplabcut(

@@ -12,7 +12,15 @@ from typing import Any
 from dlc_jupyter.errors import AnalysisFailed, without_paths
 from dlc_jupyter.pose.media import Media
 from dlc_jupyter.pose.memory import lacking
-from dlc_jupyter.pose.projects import PYTORCH_MODELS, Model, folders_of, read_model, read_yaml
+from dlc_jupyter.pose.projects import (
+    PYTORCH_MODELS,
+    Model,
+    folders_of,
+    lacking_network,
+    lacking_snapshot,
+    read_model,
+    read_yaml,
+)
 
 #: How DeepLabCut ends the names of the files with the tracks of several animals, by the way they were tracked.
 TRACKERS = {"ellipse": "_el", "box": "_bx", "skeleton": "_sk"}
@@ -75,23 +83,15 @@ class Network:
         return model
 
     def _check_snapshot(self, model: Model) -> None:
-        trained = {(each.trainingsetindex, each.shuffle) for each in model.snapshots}
-        wanted = (self.trainingsetindex, self.shuffle)
-        if wanted not in trained:
-            there_are = ", ".join(f"shuffle {shuffle} (trainingsetindex {index})" for index, shuffle in sorted(trained))
-            raise AnalysisFailed(
-                f"The model has no trained network for shuffle {self.shuffle} and trainingsetindex "
-                f"{self.trainingsetindex}. There are: {there_are}.",
-                kind="UnknownShuffle",
-            )
-        names = [each.name for each in model.snapshots if (each.trainingsetindex, each.shuffle) == wanted]
+        chosen = self.trainingsetindex, self.shuffle
+        if lacking := lacking_network(model, *chosen):
+            raise AnalysisFailed(lacking, kind="UnknownShuffle")
         index = self.snapshot_index
         if index is None:
             index = self._project().get("snapshotindex", -1)
-        if isinstance(index, int) and not -len(names) <= index < len(names):
+        if isinstance(index, int) and (lacking := lacking_snapshot(model, *chosen, index)):
             raise AnalysisFailed(
-                f"There is no snapshot {index}. Shuffle {self.shuffle} has {len(names)}, counted from 0: "
-                f"{', '.join(names)}.",
+                lacking,
                 hint="Leave snapshot_index out, or set snapshotindex in config.yaml to -1, for the last one.",
                 kind="UnknownSnapshot",
             )

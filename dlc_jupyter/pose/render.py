@@ -27,7 +27,7 @@ from dlc_jupyter.pose.filters import Filter, filter_poses
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import Media, seconds
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
-from dlc_jupyter.pose.projects import Model, read_yaml
+from dlc_jupyter.pose.projects import Model, lacking_bodyparts, read_yaml
 from dlc_jupyter.pose.tables import Table
 
 #: How many bytes of pictures are handed on at once, if a picture is not larger.
@@ -61,11 +61,10 @@ class Style:
         """Refuse body parts and colours that do not exist; return what the user should know."""
         from matplotlib.colors import is_color_like
 
-        unknown = sorted(set(self.displayedbodyparts or ()) - set(model.bodyparts))
-        if unknown or self.displayedbodyparts == []:
-            wrong = f"The model has no body part {', '.join(unknown)}" if unknown else "No body part is to be drawn"
+        lacking = lacking_bodyparts(model, self.displayedbodyparts) if self.displayedbodyparts is not None else ""
+        if lacking:
             raise AnalysisFailed(
-                f"{wrong}. There are: {', '.join(model.bodyparts)}.",
+                lacking,
                 hint="Correct displayedbodyparts, or leave it out for all of them.",
                 kind="UnknownBodyPart",
             )

@@ -260,8 +260,8 @@ def load_poses():
 def for_movement(each: Analysed, form: str) -> Path:
     """Return a file as movement 0.15 can read it, which does not read all of DeepLabCut's own.
 
-    It wants tables under the key ``df_with_missing``, and DeepLabCut writes tracks under ``tracks``; and it knows no
-    body parts that there are once.
+    It wants tables under the key ``df_with_missing``, as all of ours are, and DeepLabCut writes tracks under ``tracks``;
+    and it knows no body parts that there are once.
     """
     path = each.file(f"{each.tracker}{form}")
     table = pd.read_hdf(each.file(f"{each.tracker}.h5"))
@@ -273,8 +273,15 @@ def for_movement(each: Analysed, form: str) -> Path:
             table.to_hdf(path, key="df_with_missing", mode="w", format="table")
     elif each.tracker and form == ".h5":
         with tables.open_file(str(path), "a") as file:
-            file.rename_node("/tracks", "df_with_missing")
+            if "/tracks" in file:
+                file.rename_node("/tracks", "df_with_missing")
     return path
+
+
+@of(*KINDS)
+def test_the_table_has_the_name_under_which_other_programs_look_for_it(both):
+    with pd.HDFStore(both[0].file(f"{both[0].tracker}.h5"), "r") as store:
+        assert store.keys() == ["/df_with_missing"]
 
 
 @of(*KINDS)
