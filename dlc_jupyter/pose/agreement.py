@@ -45,7 +45,7 @@ class Finding:
     cameras : tuple of str
         Which cameras it is about.
     frames : int or None
-        How many frames later this camera's video must be read.
+        The ``frame_offset`` that would be right for this camera: how many frames later its video must be read.
     """
 
     kind: str
@@ -84,16 +84,18 @@ def check_poses(names: Sequence[str], sample: Sample, pcutoff: float) -> None:
             )
 
 
-def diagnose(rig: Rig, sample: Sample) -> list[Finding]:
+def diagnose(rig: Rig, sample: Sample, frame_offset: Sequence[int] | None = None) -> list[Finding]:
     """Return what is probably wrong with videos or calibration; nothing where the cameras agree.
 
     Parameters
     ----------
     sample : Sample
         Of the poses, in the order of the rig's cameras.
+    frame_offset : sequence of int, optional
+        How many frames later each video was read already.
     """
     found = list(_unsure(rig, sample))
-    trial = _Trial(rig, sample)
+    trial = _Trial(rig, sample, frame_offset or [0] * len(rig))
     found += trial.swapped()
     found += trial.out_of_sync()
     found += trial.moved()
@@ -123,8 +125,8 @@ class _Trial:
     What was found stays assumed, so that there may be more than one thing wrong.
     """
 
-    def __init__(self, rig: Rig, sample: Sample) -> None:
-        self._rig, self._sample = rig, sample
+    def __init__(self, rig: Rig, sample: Sample, offsets: Sequence[int]) -> None:
+        self._rig, self._sample, self._offsets = rig, sample, offsets
         self._count = len(rig)
         pairs, threes = (list(combinations(range(self._count), number)) for number in (2, 3))
         if len(threes) > _THREES:
@@ -239,9 +241,11 @@ class _Trial:
         return [self._told_late(camera, before, after) for camera in moved if self._late[self._video[camera]]]
 
     def _told_late(self, camera: int, before: Array, after: Array) -> Finding:
-        name, frames, about = self._rig.names[camera], self._late[self._video[camera]], self._about([camera])
+        name, video, about = self._rig.names[camera], self._video[camera], self._about([camera])
+        late = abs(self._late[video])
+        frames = self._offsets[video] + self._late[video]
         text = (
-            f"The video of {name} may be out of sync by about {abs(frames)} frame{'s' * (abs(frames) > 1)}: with a "
+            f"The video of {name} may be out of sync by about {late} frame{'s' * (late > 1)}: with a "
             f"frame_offset of {frames} for it the cameras agree within {_mean(after[about]):.1f} pixels instead of "
             f"{_mean(before[about]):.1f}."
         )

@@ -16,6 +16,7 @@ from dlc_jupyter.pose.tables import COORDS, SINGLE, Table
 from dlc_jupyter.pose.triangulation import is_seen
 
 _POINTS = 1 << 16  # of a camera at a time
+_SAME_RATE = 1.0005  # of rates that are called equal: 30 and 29.97 are not
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,25 @@ def common_frames(
             kind="NoCommonFrames",
         )
     return common
+
+
+def check_rates(names: Sequence[str], rates: Sequence[float]) -> None:
+    """Refuse videos of different frame rates, in frames a second.
+
+    Raises
+    ------
+    AnalysisFailed
+        They differ by more than containers round them (kind ``RateMismatch``).
+    """
+    fastest, slowest = int(np.argmax(rates)), int(np.argmin(rates))
+    if rates[fastest] > rates[slowest] * _SAME_RATE:
+        raise AnalysisFailed(
+            f"The videos are of different frame rate: {names[fastest]} has {rates[fastest]:.6g} frames a second, "
+            f"{names[slowest]} has {rates[slowest]:.6g}.",
+            hint="Cameras must take their pictures at the same moments. If they did, and only the files say otherwise, go "
+            "on with on_length_mismatch=truncate.",
+            kind="RateMismatch",
+        )
 
 
 def _animals(keypoints: Keypoints) -> str:

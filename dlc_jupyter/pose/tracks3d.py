@@ -106,7 +106,7 @@ def make(
     check_poses(rig.names, sample, method.pcutoff)
     progress(_SAMPLED / 2)
     views.order = match_individuals(rig, sample) if order is None else np.asarray(order)
-    findings = diagnose(rig, sample)
+    findings = diagnose(rig, sample, views.offsets)
     progress(_SAMPLED)
     quality = Quality(rig.names, views.keypoints.points)
 

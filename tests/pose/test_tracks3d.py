@@ -13,7 +13,7 @@ import pytest
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import tracks3d
 from dlc_jupyter.pose.cameras import Array, Rig
-from dlc_jupyter.pose.multiview import MultiView, common_frames
+from dlc_jupyter.pose.multiview import MultiView, check_rates, common_frames
 from dlc_jupyter.pose.tables import Table
 from dlc_jupyter.pose.triangulation import Method
 from tests.pose import rigs
@@ -160,8 +160,11 @@ def test_a_frame_offset_reads_a_video_later_or_earlier(tmp_path: Path) -> None:
     quality = pd.read_hdf(made.files["_quality.h5"]).xs("cameras", axis=1, level="coords")
     assert quality.iloc[:5, 0].tolist() == [0, 0, 0, 2, 3]
     assert made.findings == []
-    wrong = tracks3d.make(rig, MultiView(paths, rig.names, [0, 0, -3]), 190, tmp_path, "wrong")
-    assert [(each.kind, each.frames) for each in wrong.findings] == [("out-of-sync", -4)]
+    for given in (0, 6):
+        wrong = tracks3d.make(rig, MultiView(paths, rig.names, [0, given, -3]), 190, tmp_path, "wrong")
+        [finding] = wrong.findings
+        assert (finding.kind, finding.cameras, finding.frames) == ("out-of-sync", ("camera-2",), -4)
+        assert f"by about {given + 4} frames: with a frame_offset of -4" in finding.message
 
 
 def test_unlikely_poses_are_not_used(tmp_path: Path) -> None:
@@ -253,6 +256,13 @@ def test_lengths_must_be_equal_unless_said_otherwise() -> None:
     assert refused.value.kind == "NoCommonFrames"
     with pytest.raises(AnalysisFailed):
         common_frames(names, [100, 100], [0, -100])
+
+
+def test_frame_rates_must_be_equal_but_for_what_containers_round() -> None:
+    check_rates(["left", "right"], [30.0, 30.003])
+    with pytest.raises(AnalysisFailed, match=r"left has 30 frames a second, right has 29\.97") as refused:
+        check_rates(["left", "right"], [30.0, 29.97])
+    assert refused.value.kind == "RateMismatch"
 
 
 def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path) -> None:

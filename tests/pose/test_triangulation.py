@@ -271,3 +271,33 @@ def test_subsets_are_bounded_and_reach_every_camera() -> None:
         chosen = subsets(cameras)
         assert len(chosen) <= 64
         assert {each for subset in chosen for each in subset} == set(range(cameras))
+
+
+# -- beside Anipose --------------------------------------------------------------------------------------------------
+
+
+def test_anipose_finds_the_same_points_and_errors() -> None:
+    cameras = pytest.importorskip("aniposelib.cameras", reason="aniposelib is not installed")
+    rig, truth, exact = seen(4, frames=20)
+    group = cameras.CameraGroup(
+        [
+            cameras.Camera(
+                name=each.name,
+                size=each.size,
+                matrix=each.matrix,
+                dist=each.distortion,
+                rvec=cv2.Rodrigues(each.rotation)[0].ravel(),
+                tvec=each.translation,
+            )
+            for each in rig.cameras
+        ]
+    )
+    for noise, least in ((0.0, 1e-3), (1.0, 0.05)):
+        pixels = exact + np.random.default_rng(0).normal(size=exact.shape) * noise
+        found = triangulate(rig, pixels, method=LINEAR)
+        theirs = group.triangulate(pixels.reshape(4, -1, 2)).reshape(truth.shape)
+        # It weighs the equations otherwise: what differs is small beside the error itself.
+        assert np.abs(found.points - theirs).max() < least
+        apart = group.reprojection_error(found.points.reshape(-1, 3), pixels.reshape(4, -1, 2))
+        errors = np.linalg.norm(apart, axis=-1).reshape(found.errors.shape)
+        np.testing.assert_allclose(found.errors, errors, atol=1e-6)
