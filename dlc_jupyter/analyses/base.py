@@ -12,12 +12,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_origin
+from types import UnionType
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import pydantic
 from pydantic import ConfigDict
@@ -57,13 +58,19 @@ class Parameters(pydantic.BaseModel):
                 return json.loads(text)
             except ValueError:
                 return value
+        if str in _options(known.annotation):  # a text will do
+            return value
         return [part.strip() for part in text.split(",")] if text else None
 
 
 def _is_container(annotation: Any) -> bool:
     """Whether an annotation such as ``list[int] | None`` admits a list, a tuple or a mapping."""
-    options = (annotation, *getattr(annotation, "__args__", ()))
-    return any((get_origin(option) or option) in (list, tuple, dict) for option in options)
+    return any((get_origin(option) or option) in (list, tuple, dict) for option in _options(annotation))
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    """Return what a union is made of; anything else as it is."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 P = TypeVar("P", bound=Parameters)
@@ -96,20 +103,63 @@ def _files(count: int) -> str:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A stored file as an analysis sees it: `path` is in the scratch folder, under a name of our own making."""
+    """A stored file as an analysis sees it: `path` is in the scratch folder, under a name of our own making.
+
+    `camera` is the one that made it, where files are given by camera (`Analysis.by_camera`).
+    """
 
     file_id: str
     path: Path
     filename: str
+    camera: str = ""
 
 
 @dataclass(frozen=True)
-class Poses:
-    """Poses made earlier of the same video by the same model, staged in the scratch folder."""
+class Earlier:
+    """What an earlier analysis has made, staged in the scratch folder: its result, and the files that it names."""
 
     analysis_id: str
-    files: Mapping[str, Path]  # the result's fields: "h5_file", "csv_file", "meta_file", "full_file"
+    files: Mapping[str, Path]  # by the result's fields, such as "h5_file"
     result: Mapping[str, Any]
+
+
+class Poses(Earlier):
+    """Poses made earlier of the same video by the same network.
+
+    `files` are ``h5_file``, ``meta_file`` and ``full_file``; `result` has ``scorer``, ``frames`` and ``provenance``: so
+    they are called here, whatever they are called in the result of the analysis that made them (`PosesOf.prefix`).
+    """
+
+
+@dataclass(frozen=True)
+class PosesOf:
+    """Which poses of a video: by which network, looking how. They decide the poses, but for `prefix`.
+
+    Attributes
+    ----------
+    config : Path
+        config.yaml of the 2D project.
+    prefix : str
+        How the fields of the result begin that have such poses: ``""``, or ``camera-1_`` and so on.
+    """
+
+    config: Path
+    shuffle: int = 1
+    trainingsetindex: int = 0
+    snapshot_index: int | None = None
+    batch_size: int | None = None
+    detector_batch_size: int | None = None
+    cropping: list[int] | None = None
+    device: str | None = None
+    prefix: str = ""
+
+    def parameters(self) -> dict[str, Any]:
+        """Return how the network looks, as parameters of an analysis: all but where the project lies."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("config", "prefix")}
+
+
+#: The fields of a result without which no other analysis can start from its poses.
+POSE_FILES = ("h5_file", "meta_file", "full_file")
 
 
 #: The part of the scratch folder that outlives an attempt.
@@ -128,7 +178,7 @@ class Job(Generic[P]):
     parameters : Parameters
         Validated.
     inputs : sequence of InputFile
-        The videos, in the order in which they were given.
+        The videos, in the order in which they were given, or in that of the cameras (`Analysis.by_camera`).
     scratch : Path
         A folder that goes when the analysis ends; outputs are written here. It is empty but for `kept`.
     model : Path or None
@@ -137,8 +187,10 @@ class Job(Generic[P]):
         ``cpu`` or ``cuda:0`` (the one visible GPU).
     threads : int
         Processor threads this analysis may use.
-    poses : Poses or None
-        Poses made earlier, where the analysis asked for them (`Analysis.poses_of`).
+    poses : sequence of (Poses or None)
+        Poses made earlier, for each of `inputs`, where the analysis starts from them (`Analysis.poses`).
+    earlier : Earlier or None
+        The earlier analysis from which this one starts (`Analysis.starts_from`), where there is one.
     superanimal_dir : Path or None
         The folder with the weights of DeepLabCut's SuperAnimal models, where the server has one.
     memory : Path or None
@@ -151,7 +203,8 @@ class Job(Generic[P]):
     model: Path | None = None
     device: str = "cpu"
     threads: int = 1
-    poses: Poses | None = None
+    poses: Sequence[Poses | None] = ()
+    earlier: Earlier | None = None
     superanimal_dir: Path | None = None
     memory: Path | None = None
     report: Report = field(default=lambda _kind, _values: None)
@@ -211,6 +264,12 @@ class Analysis:
     #: Whether it computes on the device, and so must wait for a GPU.
     uses_device: ClassVar[bool] = False
 
+    #: Whether its files may be given by camera: ``cameras={"camera-1": <id>, …}``. Then it has that parameter
+    #: (`dlc_jupyter.analyses.cameras`). With a 3D model there is one file for each of its cameras, in their order.
+    by_camera: ClassVar[bool] = False
+    #: Whether `run` starts from `poses` that others have made. Its own are there for others in any case.
+    starts_from_poses: ClassVar[bool] = False
+
     #: Whether the same request may be answered with an earlier result.
     reusable: ClassVar[bool] = True
 
@@ -225,9 +284,27 @@ class Analysis:
         raise NotImplementedError
 
     @classmethod
-    def poses_of(cls, parameters: Any) -> tuple[str, dict[str, Any]] | None:
-        """Name the analysis, and its parameters, whose earlier result `run` can start from. None: it needs none."""
+    def poses(cls, parameters: Any, model: Any) -> Sequence[PosesOf]:
+        """Return which poses the result has, of each input by the model's networks; none where others have no use for.
+
+        Parameters
+        ----------
+        parameters : Parameters
+            Validated.
+        model : dlc_jupyter.pose.projects.Model
+            As it is registered, or as it is staged.
+        """
+        return ()
+
+    @classmethod
+    def starts_from(cls, parameters: Any) -> tuple[str, dict[str, Any]] | None:
+        """Name the analysis of the same files, and its parameters, from whose result `run` starts (`Job.earlier`)."""
         return None
+
+    @classmethod
+    def check_inputs(cls, parameters: Any, count: int) -> None:
+        """Refuse a number of files that the analysis cannot take."""
+        cls.inputs.check(count)
 
     @classmethod
     def misfits(cls, parameters: Any, model: Any) -> Iterable[tuple[str, str]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dlc_jupyter.analyses.base import Job
+from dlc_jupyter.analyses.base import POSE_FILES, Job, PosesOf
 from dlc_jupyter.analyses.poses import (
     DESCRIPTION,
     ORIGIN,
@@ -16,6 +17,7 @@ from dlc_jupyter.analyses.poses import (
     given_or_new_poses,
     open_video,
 )
+from dlc_jupyter.pose.projects import Model
 
 
 class Filter(AfterPoses):
@@ -27,6 +29,7 @@ class Filter(AfterPoses):
         "df_with_missing; x, y in pixels.",
         "csv_file": "The same as CSV.",
         "unfiltered_h5_file": "The poses they were made of; null where poses_from names the analysis that has them.",
+        "unfiltered_meta_file, unfiltered_full_file": "DeepLabCut's _meta.pickle and _full.pickle of those poses.",
         "frames": "How many frames of the video the files go through.",
         **ORIGIN,
         **DESCRIPTION,
@@ -72,30 +75,37 @@ class Filter(AfterPoses):
                 raise ValueError("ar_degree and ma_degree cannot both be 0: there would be no model.")
             return self
 
+    @classmethod
+    def poses(cls, parameters: Filter.Parameters, model: Model) -> list[PosesOf]:
+        """Return which poses the result has: those that were smoothed are beside them."""
+        return [replace(each, prefix="unfiltered_") for each in super().poses(parameters, model)]
+
     def run(self, job: Job[Filter.Parameters]) -> dict[str, Any]:
         """Find or make the poses, and smooth them."""
         from dlc_jupyter.pose import filters
 
-        video, media, network, model = open_video(job)
+        recording = open_video(job)
+        media, network = recording.media, recording.network
         wanted = filters.Filter(**{name: getattr(job.parameters, name) for name in filters.Filter.__dataclass_fields__})
         # Both halves count the video's frames: smoothing goes over all of them too.
         total = 2 * media.frames
-        poses, origin = given_or_new_poses(job, video, media, network, lambda done: job.progress(done, total, "frames"))
+        poses, origin = given_or_new_poses(recording, lambda done: job.progress(done, total, "frames"))
         filtered = filters.filter_poses(
             network,
             poses,
-            video,
+            recording.video,
             wanted,
             progress=lambda share: job.progress(round((1 + share) * media.frames), total, "frames"),
         )
         job.progress(total, total, "frames")
+        made = {} if origin["poses_from"] else poses.as_result()
         for note in (*poses.notes, *poses.fallbacks, *filtered.notes):
             job.note(note)
         return {
             "h5_file": filtered.h5,
             "csv_file": filtered.csv,
-            "unfiltered_h5_file": None if origin["poses_from"] else poses.h5,
+            **{f"unfiltered_{name}": made.get(name) for name in POSE_FILES},
             "frames": poses.rows,
-            **describe(job, media, model, poses.scorer),
+            **describe(recording, poses.scorer),
             **origin,
         }

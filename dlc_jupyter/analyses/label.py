@@ -99,16 +99,17 @@ class Label(AfterPoses):
         """Find or make the poses, draw them, and check that the labelled video is whole."""
         from dlc_jupyter.pose.render import Style, draw
 
-        video, media, network, model = open_video(job)
+        recording = open_video(job)
+        video, media, network = recording.video, recording.media, recording.network
         style = Style(**{name: getattr(job.parameters, name) for name in Style.__dataclass_fields__})
-        notes = style.check(model)
+        notes = style.check(recording.model)
         # Two passes over the video; one where the poses were made earlier.
         total, before = 2 * media.frames, media.frames
 
         def progress(done: int) -> None:
             job.progress(min(done, total - 1), total, "frames")
 
-        poses, origin = given_or_new_poses(job, video, media, network, progress)
+        poses, origin = given_or_new_poses(recording, progress)
         made = poses.as_result()
         if origin["poses_from"]:
             total, before, made = media.frames, 0, {}
@@ -120,7 +121,7 @@ class Label(AfterPoses):
         return {
             "video_file": target,
             **made,
-            **describe(job, media, model, poses.scorer),
+            **describe(recording, poses.scorer),
             **drawn,
             **origin,
         }

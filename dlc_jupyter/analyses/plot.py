@@ -65,15 +65,16 @@ class Plot(AfterPoses):
         from dlc_jupyter.pose.render import Style
 
         wanted = job.parameters
-        video, media, network, model = open_video(job)
+        recording = open_video(job)
+        media, network, model = recording.media, recording.network, recording.model
         Style(displayedbodyparts=wanted.displayedbodyparts).check(model)
         # The pictures count as a tenth of the video's frames.
         total = media.frames + (drawing := max(media.frames // 10, 1))
-        poses, origin = given_or_new_poses(job, video, media, network, lambda done: job.progress(done, total, "frames"))
+        poses, origin = given_or_new_poses(recording, lambda done: job.progress(done, total, "frames"))
         made = {} if origin["poses_from"] else poses.as_result()
         h5, notes = poses.h5, [*poses.notes, *poses.fallbacks]
         if wanted.filtered:
-            smoothed = filters.filter_poses(network, poses, video, filters.Filter())
+            smoothed = filters.filter_poses(network, poses, recording.video, filters.Filter())
             h5 = smoothed.h5
             notes += smoothed.notes
         times, note = movement.times_of(media, poses.rows)
@@ -105,7 +106,7 @@ class Plot(AfterPoses):
             **made,
             "frames": poses.rows,
             "pcutoff": pcutoff,
-            **describe(job, media, model, poses.scorer),
+            **describe(recording, poses.scorer),
             **origin,
         }
 

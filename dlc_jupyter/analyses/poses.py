@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from dlc_jupyter._version import __version__
-from dlc_jupyter.analyses.base import Analysis, Job, find_analysis
+from dlc_jupyter.analyses.base import Analysis, InputFile, Job, PosesOf
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
-from dlc_jupyter.pose.projects import lacking_bodyparts, lacking_network, lacking_snapshot
+from dlc_jupyter.pose.projects import Model, lacking_bodyparts, lacking_network, lacking_snapshot
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
-    from dlc_jupyter.pose.analyze import Span, Task
+    from dlc_jupyter.analyses.base import Poses as GivenPoses
+    from dlc_jupyter.pose.analyze import Span
     from dlc_jupyter.pose.media import Media
-    from dlc_jupyter.pose.models import Model
     from dlc_jupyter.pose.network import Network, Poses
 
 
@@ -65,43 +66,50 @@ def _four_in_order(cropping: list[int] | None) -> list[int] | None:
     return cropping
 
 
+# What decides the poses.
+
+ModelName = Annotated[
+    str, Field(min_length=1, max_length=200, description="The DeepLabCut project, by the name GET /model calls it.")
+]
+SnapshotIndex = Annotated[
+    int | None,
+    Field(
+        ge=-1_000,
+        le=1_000,
+        description="Which snapshot of the network, counted from 0; -1 is the last one. "
+        "Left out: the one that the project's config.yaml names.",
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=1024,
+        description="Frames that the network sees at once. More is faster on a GPU and needs more of its memory. "
+        "Left out: on a GPU as many as its memory suffices for, else as in the project's config.yaml.",
+    ),
+]
+DetectorBatchSize = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=1024,
+        description="Frames that the detector of a top-down network sees at once. Left out: as for batch_size.",
+    ),
+]
+
+
 class PoseParameters(BaseParameters):
     """What decides the poses of a video."""
 
-    model: Annotated[
-        str,
-        Field(min_length=1, max_length=200, description="The DeepLabCut project, by the name GET /model calls it."),
-    ]
+    model: ModelName
     shuffle: Annotated[int, Field(ge=0, le=10_000, description="Which shuffle of the training set was trained.")] = 1
     trainingsetindex: Annotated[
         int, Field(ge=0, le=1_000, description="Which training fraction of the project, counted from 0.")
     ] = 0
-    snapshot_index: Annotated[
-        int | None,
-        Field(
-            ge=-1_000,
-            le=1_000,
-            description="Which snapshot of the network, counted from 0; -1 is the last one. "
-            "Left out: the one that the project's config.yaml names.",
-        ),
-    ] = None
-    batch_size: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=1024,
-            description="Frames that the network sees at once. More is faster on a GPU and needs more of its memory. "
-            "Left out: on a GPU as many as its memory suffices for, else as in the project's config.yaml.",
-        ),
-    ] = None
-    detector_batch_size: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=1024,
-            description="Frames that the detector of a top-down network sees at once. Left out: as for batch_size.",
-        ),
-    ] = None
+    snapshot_index: SnapshotIndex = None
+    batch_size: BatchSize = None
+    detector_batch_size: DetectorBatchSize = None
     device: Device = None
     cropping: Annotated[
         list[Annotated[int, Field(ge=0, le=100_000)]] | None,
@@ -150,95 +158,169 @@ class PoseAnalysis(Analysis):
         if shown is not None and (message := lacking_bodyparts(model, shown)):
             yield "displayedbodyparts", message
 
+    @classmethod
+    def poses(cls, parameters: Any, model: Model) -> list[PosesOf]:
+        """Return which poses the result has: those of the whole video."""
+        return poses_by(parameters, model)
+
 
 class AfterPoses(PoseAnalysis):
-    """Base of what starts from the poses that ``video`` has made, where it has."""
+    """Base of what starts from the poses that another analysis has made, where one has."""
 
-    @classmethod
-    def poses_of(cls, parameters: PoseParameters) -> tuple[str, dict[str, Any]]:
-        """Return ``video`` with the parameters that decide the poses."""
-        return video_request(parameters)
+    starts_from_poses = True
 
 
-def open_video(job: Job[Any]) -> tuple[Path, Media, Network, Model]:
-    """Read the video's container and the model's project; what cannot be analysed is refused before any work."""
+def poses_by(parameters: Any, model: Model) -> list[PosesOf]:
+    """Return which poses a model's networks make, each looking at the whole of its video as `parameters` say.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        With some of those of `PoseParameters`.
+    model : Model
+        Of a 3D one there is a network for each camera, in their order, whose fields begin with ``<camera>_``.
+    """
+    names = ("snapshot_index", "batch_size", "detector_batch_size", "cropping", "device")
+    shared: dict[str, Any] = {name: getattr(parameters, name, None) for name in names}
+    if model.kind == "2d":
+        return [PosesOf(model.config, parameters.shuffle, parameters.trainingsetindex, **shared)]
+    return [
+        PosesOf(each.config, each.shuffle, each.trainingsetindex, **{**shared, "prefix": f"{each.camera}_"})
+        for each in model.camera_models
+    ]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One video of a job, opened, and the network that is to look at it.
+
+    Attributes
+    ----------
+    number : int
+        Which of the job's inputs, counted from 0.
+    wanted : PosesOf
+        The poses that are looked for, by a project staged for this job.
+    model : Model
+        That 2D project.
+    """
+
+    job: Job[Any]
+    number: int
+    wanted: PosesOf
+    media: Media
+    network: Network
+    model: Model
+
+    @property
+    def input(self) -> InputFile:
+        """The video as it was stored."""
+        return self.job.inputs[self.number]
+
+    @property
+    def video(self) -> Path:
+        """The video in the scratch folder."""
+        return self.input.path
+
+    @property
+    def given(self) -> GivenPoses | None:
+        """The poses of it that were made earlier, where they are to be used."""
+        return self.job.poses[self.number] if self.number < len(self.job.poses) else None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that decide the poses."""
+        return {"model": self.job.parameters.model, **self.wanted.parameters()}
+
+    def folder(self, parent: Path) -> Path:
+        """Return where in a folder its files lie: in one of its own, where there are several videos."""
+        return parent if len(self.job.inputs) == 1 else parent / self.video.stem
+
+
+def open_video(job: Job[Any], number: int = 0, wanted: PosesOf | None = None) -> Recording:
+    """Read a video's container and its model's project; what cannot be analysed is refused before any work.
+
+    Parameters
+    ----------
+    number : int
+        Which of the job's inputs, counted from 0.
+    wanted : PosesOf, optional
+        Which poses, of those that `poses_by` returns for the model as it is staged; those of a 2D model are known.
+    """
     from dlc_jupyter.pose.media import inspect
     from dlc_jupyter.pose.network import Network
 
-    parameters = job.parameters
-    assert job.model is not None
-    video = job.inputs[0].path
-    media = inspect(video)
-    job.tell_media(job.inputs[0].file_id, media.as_json())
+    if wanted is None:
+        assert job.model is not None
+        wanted = poses_by(job.parameters, Model("", "2d", job.model))[0]
+    given = job.inputs[number]
+    media = inspect(given.path)
+    job.tell_media(given.file_id, media.as_json())
     media.check_whole()
     network = Network(
-        config=job.model,
-        shuffle=parameters.shuffle,
-        trainingsetindex=parameters.trainingsetindex,
-        snapshot_index=parameters.snapshot_index,
-        batch_size=parameters.batch_size,
-        detector_batch_size=parameters.detector_batch_size,
-        cropping=parameters.cropping,
-        device=job.device,
+        config=wanted.config,
+        **{**wanted.parameters(), "device": job.device},
         measured_file=job.memory and job.memory / MEASURED,
     )
-    return video, media, network, network.check(media)
+    return Recording(job, number, wanted, media, network, network.check(media))
 
 
-def pose_task(
-    job: Job[Any], video: Path, media: Media, network: Network, *, span: Span | None = None, mark: bool = False
-) -> Task:
-    """Return what `dlc_jupyter.pose.analyze` is to do for a job."""
-    from dlc_jupyter.pose.analyze import Span, Task
+def find_poses(
+    recording: Recording,
+    *,
+    save_as_csv: bool,
+    progress: Callable[[int], None],
+    span: Span | None = None,
+    mark: bool = False,
+) -> Poses:
+    """Make the poses of a video, going on with those that an earlier attempt has kept.
 
-    about = {"video": job.inputs[0].file_id, "dlc_jupyter": __version__}
-    return Task(video, media, network, span or Span(), mark, about)
-
-
-def find_poses(job: Job[Any], task: Task, *, save_as_csv: bool, progress: Callable[[int], None]) -> Poses:
-    """Make the poses of a job's video, going on with those that an earlier attempt has kept.
-
-    `progress` is told how many frames have poses.
+    Parameters
+    ----------
+    progress : callable
+        Told how many frames have poses.
+    span : Span, optional
+        Which frames are looked at; all, where it is left out.
+    mark : bool
+        Whether frames that cannot be decoded get rows of NaN.
     """
     from dlc_jupyter.pose import compact
-    from dlc_jupyter.pose.analyze import analyze
+    from dlc_jupyter.pose.analyze import Span, Task, analyze
     from dlc_jupyter.pose.network import COMPACT
 
-    poses = analyze(task, job.scratch / "made", job.kept, save_as_csv=save_as_csv, progress=progress)
+    job = recording.job
+    about = {"video": recording.input.file_id, "dlc_jupyter": __version__}
+    task = Task(recording.video, recording.media, recording.network, span or Span(), mark, about)
+    made, kept = recording.folder(job.scratch / "made"), recording.folder(job.kept)
+    for folder in (made.parent, kept):
+        folder.mkdir(exist_ok=True)
+    poses = analyze(task, made, kept, save_as_csv=save_as_csv, progress=progress)
     compact.write(poses.h5, poses.folder / COMPACT, poses.rows)
     return poses
 
 
-def video_request(parameters: PoseParameters) -> tuple[str, dict[str, Any]]:
-    """Return ``video`` with the parameters that decide the poses, as `Analysis.poses_of` of what starts from them."""
-    shared = {name: getattr(parameters, name) for name in PoseParameters.model_fields}
-    return "video", find_analysis("video").validate(shared).model_dump()
-
-
-def given_poses(job: Job[Any], network: Network) -> Poses | None:
+def given_poses(recording: Recording) -> Poses | None:
     """Return the poses made earlier, under the names by which DeepLabCut finds them; None where there are none.
 
     Their notes are those of the analysis that has made them, with what did not go the usual way.
     """
     from dlc_jupyter.pose.network import Poses
 
-    endings = {"h5_file": f"{network.tracker}.h5", "meta_file": "_meta.pickle", "full_file": "_full.pickle"}
-    given = job.poses
+    tracker, given = recording.network.tracker, recording.given
+    endings = {"h5_file": f"{tracker}.h5", "meta_file": "_meta.pickle", "full_file": "_full.pickle"}
     if given is None or any(field not in given.files or not given.files[field].is_file() for field in endings):
         return None
-    folder = job.scratch / "given"
-    folder.mkdir()
-    video, result = job.inputs[0].path, given.result
-    notes = [str(note) for note in result.get("notes") or ()]
-    poses = Poses(folder, video.stem, result["scorer"], network.tracker, int(result["frames"]), notes)
+    folder = recording.folder(recording.job.scratch / "given")
+    folder.mkdir(parents=True)
+    result, about = given.result, given.result.get("provenance") or {}
+    notes, fallbacks = (list(map(str, about.get(name) or ())) for name in ("notes", "fallbacks"))
+    rows = int(result["frames"])
+    poses = Poses(folder, recording.video.stem, result["scorer"], tracker, rows, notes, fallbacks=fallbacks)
     for field, ending in endings.items():
         poses.file(ending).symlink_to(given.files[field].absolute())
     return poses
 
 
-def given_or_new_poses(
-    job: Job[Any], video: Path, media: Media, network: Network, progress: Callable[[int], None]
-) -> tuple[Poses, dict[str, Any]]:
+def given_or_new_poses(recording: Recording, progress: Callable[[int], None]) -> tuple[Poses, dict[str, Any]]:
     """Return the poses made earlier, or else make them.
 
     Parameters
@@ -254,14 +336,14 @@ def given_or_new_poses(
         ``poses_from``, the analysis that has made them (None: this one), and ``provenance``: that of the poses,
         whoever has made them, and as ``afterwards`` what this analysis does with them.
     """
-    poses = given_poses(job, network)
-    if poses is None or job.poses is None:
-        poses = find_poses(job, pose_task(job, video, media, network), save_as_csv=True, progress=progress)
-        poses_from, made = None, provenance(job, media, poses, video_request(job.parameters)[1])
+    poses, given, parameters = given_poses(recording), recording.given, recording.job.parameters
+    if poses is None or given is None:
+        poses = find_poses(recording, save_as_csv=True, progress=progress)
+        poses_from, made = None, provenance(recording, poses)
     else:
-        poses_from, made = job.poses.analysis_id, dict(job.poses.result.get("provenance") or {})
-    own = set(type(job.parameters).model_fields) - set(PoseParameters.model_fields)
-    afterwards = {"parameters": job.parameters.model_dump(mode="json", include=own), "versions": _versions()}
+        poses_from, made = given.analysis_id, dict(given.result.get("provenance") or {})
+    own = set(type(parameters).model_fields) - set(PoseParameters.model_fields)
+    afterwards = {"parameters": parameters.model_dump(mode="json", include=own), "versions": _versions()}
     return poses, {"poses_from": poses_from, "provenance": {**made, "afterwards": afterwards}}
 
 
@@ -273,31 +355,53 @@ ORIGIN = {
 }
 
 
-def provenance(
-    job: Job[Any], media: Media, poses: Poses, parameters: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def poses_as_result(poses: Poses, origin: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return poses as the fields of a result from which other analyses can start.
+
+    Parameters
+    ----------
+    origin : mapping
+        Its ``provenance`` is that of the poses.
+    prefix : str
+        As in `PosesOf`.
+    """
+    about = {key: value for key, value in origin["provenance"].items() if key != "afterwards"}
+    found = {**poses.as_result(), "scorer": poses.scorer, "frames": poses.rows, "provenance": about}
+    return {f"{prefix}{name}": value for name, value in found.items()}
+
+
+def provenance(recording: Recording, poses: Poses, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return where poses come from: video, model, parameters, programs, device, and what did not go the usual way.
 
     Parameters
     ----------
     parameters : mapping, optional
-        Those that decided the poses; all of the job's where they are left out.
+        Those that decided the poses, where there are more than the recording's.
     """
+    decisive = recording.parameters if parameters is None else parameters
+    return provenance_of(recording.job, recording.media, poses, decisive, recording.number)
+
+
+def provenance_of(
+    job: Job[Any], media: Media, poses: Poses, parameters: Mapping[str, Any], number: int = 0
+) -> dict[str, Any]:
+    """Return the `provenance` of poses of one of a job's inputs, whatever has looked at it."""
     import platform
 
     import torch
 
     from dlc_jupyter.pose.digests import sha256
 
-    video = job.inputs[0]
+    video = job.inputs[number]
     on_gpu = job.device.startswith("cuda")
     return {
         "video": {"file_id": video.file_id, "filename": video.filename, **media.as_json()},
         "model_files": [{"name": path.name, "sha256": sha256(path)} for path in poses.model_files],
-        "parameters": job.parameters.model_dump(mode="json") if parameters is None else dict(parameters),
+        "parameters": dict(parameters),
         "versions": _versions(),
         "device": torch.cuda.get_device_name(0) if on_gpu else platform.processor() or platform.machine(),
         "fallbacks": poses.fallbacks,
+        "notes": poses.notes,
     }
 
 
@@ -319,11 +423,12 @@ def _versions() -> dict[str, str]:
     }
 
 
-def describe(job: Job[Any], media: Media, model: Model, scorer: str) -> dict[str, Any]:
+def describe(recording: Recording, scorer: str) -> dict[str, Any]:
     """Return what a result says of the video, the model and the software."""
     import deeplabcut
     import torch
 
+    media, model = recording.media, recording.model
     return {
         "fps": round(float(media.fps), 6),
         "width": media.width,
@@ -331,11 +436,11 @@ def describe(job: Job[Any], media: Media, model: Model, scorer: str) -> dict[str
         "duration": round(media.duration, 3),
         "codec": media.codec,
         "variable_rate": media.variable_rate,
-        "model": job.parameters.model,
+        "model": recording.job.parameters.model,
         "scorer": scorer,
         "bodyparts": list(model.bodyparts),
         "individuals": list(model.individuals),
-        "device": job.device,
+        "device": recording.job.device,
         "deeplabcut_version": deeplabcut.__version__,
         "torch_version": torch.__version__,
     }

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
-from dlc_jupyter.analyses.poses import DESCRIPTION, Device, provenance
+from dlc_jupyter.analyses.poses import DESCRIPTION, Device, provenance_of
 from dlc_jupyter.pose.weights import weight_files
 
 Name = Literal["superanimal_topviewmouse", "superanimal_quadruped", "superanimal_bird", "superanimal_humanbody"]
@@ -150,5 +150,5 @@ class SuperAnimal(Analysis):
             "device": job.device,
             "deeplabcut_version": deeplabcut.__version__,
             "torch_version": torch.__version__,
-            "provenance": provenance(job, media, poses),
+            "provenance": provenance_of(job, media, poses, wanted.model_dump(mode="json")),
         }

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
 
-from dlc_jupyter.analyses.base import Job
+from dlc_jupyter.analyses.base import Job, PosesOf
 from dlc_jupyter.analyses.poses import (
     DESCRIPTION,
     PoseAnalysis,
     PoseParameters,
+    Recording,
     describe,
     find_poses,
     open_video,
-    pose_task,
     provenance,
 )
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
-    from dlc_jupyter.pose.media import Media
     from dlc_jupyter.pose.models import Model
     from dlc_jupyter.pose.network import Poses
 
@@ -103,18 +102,25 @@ class Video(PoseAnalysis):
                 raise ValueError(f"stop must be greater than start, which is {start}.")
             return stop
 
+    @classmethod
+    def poses(cls, parameters: Video.Parameters, model: Model) -> list[PosesOf]:
+        """Return which poses the result has; none that others can use where not every frame has its own."""
+        every = (parameters.start, parameters.stop, parameters.step, parameters.on_bad_frame) == (0, None, 1, "stop")
+        return super().poses(parameters, model) if every else []
+
     def run(self, job: Job[Video.Parameters]) -> dict[str, Any]:
         """Analyse the video, and describe the result."""
         from dlc_jupyter.pose.analyze import Span
 
         wanted = job.parameters
-        video, media, network, model = open_video(job)
+        recording = open_video(job)
         span = Span(wanted.start, wanted.stop, wanted.step)
-        task = pose_task(job, video, media, network, span=span, mark=wanted.on_bad_frame == "mark")
-        total = len(span.frames(media))
+        looked_at = span.frames(recording.media)
+        total = len(looked_at)
         poses = find_poses(
-            job,
-            task,
+            recording,
+            span=span,
+            mark=wanted.on_bad_frame == "mark",
             save_as_csv=wanted.save_as_csv,
             # When all frames have poses, the files are yet to be written.
             progress=lambda done: job.progress(min(done, total - 1), total, "frames"),
@@ -124,19 +130,19 @@ class Video(PoseAnalysis):
             job.note(note)
         return {
             **poses.as_result(),
-            **_further(job, media, model, poses, span.frames(media)),
+            **_further(recording, wanted, poses, looked_at),
             "frames": poses.rows,
             "unreadable_frames": poses.unreadable,
-            **describe(job, media, model, poses.scorer),
-            "provenance": provenance(job, media, poses),
+            **describe(recording, poses.scorer),
+            "provenance": provenance(recording, poses, wanted.model_dump(mode="json")),
         }
 
 
-def _further(job: Job[Video.Parameters], media: Media, model: Model, poses: Poses, looked_at: range) -> dict[str, Path]:
+def _further(recording: Recording, wanted: Video.Parameters, poses: Poses, looked_at: range) -> dict[str, Path]:
     """Write the further files that were asked for."""
     from dlc_jupyter.pose import formats, tracks
 
-    wanted = job.parameters
+    media = recording.media
     if not wanted.formats:
         return {}
     import numpy as np
@@ -157,8 +163,8 @@ def _further(job: Job[Video.Parameters], media: Media, model: Model, poses: Pose
             made["nwb_file"],
             times,
             session_start=wanted.session_start,
-            video=job.inputs[0].filename,
-            skeleton=[(one, other) for one, other in model.skeleton],
+            video=recording.input.filename,
+            skeleton=[(one, other) for one, other in recording.model.skeleton],
         )
     return made
 

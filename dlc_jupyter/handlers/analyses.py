@@ -72,7 +72,8 @@ class AnalysesHandler(DLCHandler):
         },
         refuses={
             400: "There is no such analysis (the answer names those there are), or its parameters are not right or do "
-            "not fit the model or the devices (`errors` names each), or it takes another number of files.",
+            "not fit the model or the devices (`errors` names each), or it takes another number of files, or they do "
+            "not fit the cameras.",
             404: "There is no such file or model.",
             409: "Several files begin with these characters (see `matches`), or the `Idempotency-Key` was used for a "
             "different request.",
@@ -101,7 +102,8 @@ class AnalysesHandler(DLCHandler):
         """Ask for an analysis.
 
         The body holds the analysis's name, the files, and that analysis's own parameters: as JSON or as a form, which
-        mean the same. A form repeats file_id for several files.
+        mean the same. A form repeats file_id for several files; where they are those of several cameras, in the order
+        of the cameras. Such analyses take them by name, too: cameras={"camera-1": "<file_id>", "camera-2": …}.
         """
         values = self.form()
         name = _analysis(values.pop("analysis", None))
@@ -119,6 +121,9 @@ class AnalysesHandler(DLCHandler):
             if earlier:
                 return earlier
         file_ids = [services.files.find(prefix).file_id for prefix in prefixes]
+        if by_camera := _by_camera(name, values):
+            found = {camera: [services.files.find(each).file_id for each in ids] for camera, ids in by_camera.items()}
+            values = {**values, "cameras": found}
         request = services.requests.prepare(name, values, file_ids, self.owner, key, services.board.gpus())
         return services.records.create(request, time.time(), reuse=not fresh)
 
@@ -148,12 +153,33 @@ def _analysis(name: Any) -> str:
 
 def _asks_for(record: Record, name: str, values: Mapping[str, Any], prefixes: Sequence[str]) -> bool:
     """Whether an analysis is what these fields ask for. Its files and its model may be gone."""
+    asked = find_analysis(name).validate(values).model_dump(mode="json")
+    if record.analysis != name or {**record.parameters, "cameras": None} != {**asked, "cameras": None}:
+        return False
+    if (by_camera := _by_camera(name, values)) is None:
+        return _begin_with(record.file_ids, prefixes)
+    given = record.parameters.get("cameras") or {}
     return (
-        record.analysis == name
-        and record.parameters == find_analysis(name).validate(values).model_dump(mode="json")
-        and len(record.file_ids) == len(prefixes)
-        and all(file_id.startswith(each.lower()) for file_id, each in zip(record.file_ids, prefixes, strict=True))
+        not prefixes
+        and given.keys() == by_camera.keys()
+        and all(_begin_with(given[camera], by_camera[camera]) for camera in by_camera)
+    )
+
+
+def _by_camera(name: str, values: Mapping[str, Any]) -> dict[str, list[str]] | None:
+    """Return the beginnings of the ids of files that are given by camera. None: they are not."""
+    analysis = find_analysis(name)
+    if not analysis.by_camera:
+        return None
+    given: dict[str, list[str]] | None = analysis.validate(values).model_dump()["cameras"]
+    return given and {camera: [each.strip() for each in ids] for camera, ids in given.items()}
+
+
+def _begin_with(file_ids: Sequence[str], prefixes: Sequence[str]) -> bool:
+    return (
+        len(file_ids) == len(prefixes)
         and all(prefixes)
+        and all(file_id.startswith(each.lower()) for file_id, each in zip(file_ids, prefixes, strict=True))
     )
 
 

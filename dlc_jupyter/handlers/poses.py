@@ -12,7 +12,7 @@ from dlc_jupyter.errors import BadRequest, NotFound
 from dlc_jupyter.handlers.base import DLCHandler
 from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
 from dlc_jupyter.jobs.record import Record, State
-from dlc_jupyter.jobs.scratch import kept_folder
+from dlc_jupyter.jobs.scratch import kept_poses
 from dlc_jupyter.pose.compact import MOST_FRAMES, Finished, Growing, Source, answer
 
 RESOURCE = "dlc.file"
@@ -73,10 +73,11 @@ class PosesHandler(DLCHandler):
     def _poses(self, prefix: str, analysis_id: str, start: int, stop: int) -> bytes:
         file_id, records = self.services.files.find(prefix).file_id, self.services.records
         for record in records.looking_at(file_id, analysis_id):
-            found = self._of(record, start, stop)
+            number = record.file_ids.index(file_id)
+            found = self._of(record, number, start, stop)
             if found is None and record.state == State.RUNNING:  # it may have ended at this very moment
                 with contextlib.suppress(NotFound):
-                    found = self._of(records.find(record.analysis_id), start, stop)
+                    found = self._of(records.find(record.analysis_id), number, start, stop)
             if found is not None:
                 return found
         raise NotFound(
@@ -84,18 +85,21 @@ class PosesHandler(DLCHandler):
             reason="no-poses",
         )
 
-    def _of(self, record: Record, start: int, stop: int) -> bytes | None:
-        """Return the poses of one analysis, if it has any (yet, or still)."""
-        with contextlib.suppress(NotFound, OSError, ValueError, KeyError):
-            if source := self._source(record):
+    def _of(self, record: Record, number: int, start: int, stop: int) -> bytes | None:
+        """Return the poses of one of an analysis's videos, if it has any (yet, or still)."""
+        with contextlib.suppress(NotFound, OSError, ValueError, LookupError, TypeError):
+            if source := self._source(record, number):
                 about: dict[str, Any] = {"analysis_id": record.analysis_id, "state": record.state}
                 return answer(source, start, stop, **about)
         return None
 
-    def _source(self, record: Record) -> Source | None:
+    def _source(self, record: Record, number: int) -> Source | None:
         if record.state == State.RUNNING:
-            return Growing.open(kept_folder(self.services.settings.root, record.analysis_id) / "poses")
-        made = (record.result or {}).get("poses_file")
+            return Growing.open(kept_poses(self.services.settings.root, record, number))
+        result = record.result or {}
+        # Where there are several videos, each is one of the cameras, in their order.
+        prefix = "" if len(record.file_ids) == 1 else f"{result['cameras'][number]}_"
+        made = result.get(f"{prefix}poses_file")
         return Finished.open(self.services.files.path(made)) if isinstance(made, str) else None
 
 

@@ -49,10 +49,11 @@ COMPONENTS: dict[str, Any] = {
                 "description": "Names of the analyses there are; of a file in use, ids of those that need it.",
             },
             "models": {**NAMES, "description": "The models there are."},
+            "cameras": {**NAMES, "description": "The cameras of the model, in their order."},
             "limit": {"type": "integer", "description": "Most bytes that may be sent."},
             "size": {"type": "integer", "description": "How many bytes the file has of which a range was asked."},
         },
-        optional=("errors", "matches", "analyses", "models", "limit", "size"),
+        optional=("errors", "matches", "analyses", "models", "cameras", "limit", "size"),
     ),
     "File": _object(
         "A stored file.",
@@ -124,6 +125,33 @@ COMPONENTS: dict[str, Any] = {
             "individuals": {**NAMES, "description": "Empty for a single animal."},
             "skeleton": {"type": "array", "items": {"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2}},
             "cameras": {**NAMES, "description": "Of a 3D project."},
+            "camera_models": {
+                "type": "array",
+                "description": "Of a 3D project: the network that looks at each camera's video.",
+                "items": _object(
+                    "A network of a 2D project.",
+                    {
+                        "camera": TEXT,
+                        "task": {**TEXT, "description": "The 2D project's name in its config.yaml."},
+                        "shuffle": {"type": "integer"},
+                        "trainingsetindex": {"type": "integer"},
+                    },
+                ),
+            },
+            "calibration": {
+                "description": "Of a 3D project whose cameras are calibrated.",
+                "oneOf": [
+                    _object(
+                        "How the cameras were calibrated.",
+                        {
+                            "error": {"type": ["number", "null"], "description": "Of reprojection, in pixels."},
+                            "unit": {**TEXT, "description": "In which coordinates are measured."},
+                            "source": {**TEXT, "description": "Who calibrated them."},
+                        },
+                    ),
+                    {"type": "null"},
+                ],
+            },
             "engine": TEXT,
             "net_type": TEXT,
             "snapshots": {
@@ -150,6 +178,7 @@ COMPONENTS: dict[str, Any] = {
                 {"at_least": {"type": "integer"}, "at_most": {"type": ["integer", "null"]}},
             ),
             "model_kind": {"enum": ["2d", "3d", None], "description": "The kind of model its parameter `model` names."},
+            "by_camera": {**FLAG, "description": "Whether files may be given by camera, as the parameter `cameras`."},
             "parameters": {"type": "object", "description": "JSON Schema of its parameters."},
             "results": {
                 "type": "object",
@@ -212,6 +241,7 @@ def described() -> dict[str, Any]:
             "summary": analysis.summary(),
             "inputs": {"at_least": analysis.inputs.at_least, "at_most": analysis.inputs.at_most},
             "model_kind": analysis.model_kind,
+            "by_camera": analysis.by_camera,
             "parameters": parameters_schema(analysis),
             "results": dict(analysis.results),
         }
@@ -243,12 +273,15 @@ def _request(name: str, analysis: type[Analysis], schema: Mapping[str, Any]) -> 
         "file_id": {"oneOf": [PREFIX, {"type": "array", "items": PREFIX}], **_files_wanted(analysis)},
         "fresh": {**FLAG, "default": False, "description": "Run it anew, though an earlier result would do."},
     }
-    required = ["analysis", *(["file_id"] if analysis.inputs.at_least else []), *schema.get("required", [])]
+    needs_files = ["file_id"] if analysis.inputs.at_least and not analysis.by_camera else []
+    required = ["analysis", *needs_files, *schema.get("required", [])]
+    either = {"oneOf": [{"required": ["file_id"]}, {"required": ["cameras"]}]} if analysis.by_camera else {}
     return {
         "type": "object",
         "description": analysis.summary(),
         "properties": {**own, **schema.get("properties", {})},
         "required": required,
+        **either,
         "additionalProperties": False,
     }
 

@@ -17,8 +17,8 @@ from dlc_jupyter.jobs.engine_process import Engine, EngineGone
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.record import Record, State, iso
 from dlc_jupyter.jobs.records import Records
-from dlc_jupyter.jobs.requests import Requests
-from dlc_jupyter.jobs.scratch import Scratch
+from dlc_jupyter.jobs.requests import Keys, Requests
+from dlc_jupyter.jobs.scratch import Scratch, offered
 from dlc_jupyter.jobs.watch import Watch
 from dlc_jupyter.settings import Settings
 
@@ -95,7 +95,7 @@ class Attempt:
         self._id = record.analysis_id
         self._stop = stop
         self._interrupted = threading.Event()
-        self._reusable = True
+        self._keys = Keys()  # as the model stood when it was staged
 
     def perform(self, place: Place) -> None:
         """Run it, and write down what came of it. Whatever happens, nothing of the run is left behind."""
@@ -144,11 +144,10 @@ class Attempt:
         return order, ending
 
     def _stage(self) -> Order:
-        """Stage what it needs, and find out whether its result may answer the same request again."""
-        order = self._scratch.prepare(self._record)
-        # Not where the model or DeepLabCut is another one than when it was asked for.
-        key = self._requests.key_now(self._record, self._engine.versions.get("deeplabcut"))
-        self._reusable = key == self._record.request_key
+        """Stage what it needs, and note what decides its result."""
+        version = self._engine.versions.get("deeplabcut")
+        order = self._scratch.prepare(self._record, version)
+        self._keys = self._requests.keys(self._record, version)
         return order
 
     def _follow(self, events: SimpleQueue[dict[str, Any]], ending: Ending, watch: Watch) -> None:
@@ -216,12 +215,25 @@ class Attempt:
         result, file_ids = self._scratch.store_outputs(order, ending.result)
         if ending.notes or "notes" in result:
             result["notes"] = [*result.get("notes", []), *ending.notes]
-        if self._records.succeed(self._id, self._worker, time.time(), result, file_ids, reusable=self._reusable):
+        # Nobody else gets this result where the model or DeepLabCut was another one when it was asked for, and neither
+        # poses nor result where the model has changed meanwhile.
+        unchanged = self._keys_now() == self._keys
+        reusable = unchanged and self._keys.request == self._record.request_key
+        poses = offered(self._keys, result) if unchanged else {}
+        now = time.time()
+        if self._records.succeed(self._id, self._worker, now, result, file_ids, reusable=reusable, poses=poses):
             log.info("Analysis %s has succeeded.", self._id)
             return
         self._scratch.discard_outputs(file_ids)
         if self._records.asked_to_cancel(self._id, self._worker):
             self._records.cancelled(self._id, self._worker, time.time())
+
+    def _keys_now(self) -> Keys | None:
+        """Return what decides its result as the model stands now. None: it is gone, or broken."""
+        try:
+            return self._requests.keys(self._record, self._engine.versions.get("deeplabcut"))
+        except Refusal:
+            return None
 
     def _give_back(self) -> None:
         """Put it back into the queue, or cancel it where that was asked at the last moment."""

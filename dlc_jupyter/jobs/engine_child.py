@@ -12,9 +12,9 @@ import threading
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from dlc_jupyter.analyses.base import InputFile, Job, Poses, find_analysis
+from dlc_jupyter.analyses.base import Earlier, InputFile, Job, Poses, find_analysis
 from dlc_jupyter.errors import AnalysisFailed, Refusal, without_paths
 from dlc_jupyter.jobs import devices, protocol
 from dlc_jupyter.orphans import die_with_parent
@@ -120,23 +120,30 @@ def _places(order: protocol.Order) -> list[str | Path]:
 
 
 def _job(order: protocol.Order, parameters: Any, teller: Teller) -> Job[Any]:
-    poses = order.poses and Poses(
-        analysis_id=order.poses["analysis_id"],
-        files={field: Path(path) for field, path in order.poses["files"].items()},
-        result=order.poses["result"],
-    )
     return Job(
         parameters=parameters,
-        inputs=[InputFile(each["file_id"], Path(each["path"]), each["filename"]) for each in order.inputs],
+        inputs=[
+            InputFile(each["file_id"], Path(each["path"]), each["filename"], each.get("camera", ""))
+            for each in order.inputs
+        ],
         scratch=Path(order.scratch),
         model=Path(order.model) if order.model else None,
         device="cpu" if order.device == "cpu" else "cuda:0",
         threads=order.threads,
-        poses=poses or None,
+        poses=[_earlier(Poses, each) if each else None for each in order.poses],
+        earlier=_earlier(Earlier, order.earlier) if order.earlier else None,
         superanimal_dir=Path(order.superanimal_dir) if order.superanimal_dir else None,
         memory=Path(order.memory) if order.memory else None,
         report=teller.report,
     )
+
+
+E = TypeVar("E", bound=Earlier)
+
+
+def _earlier(kind: type[E], staged: Mapping[str, Any]) -> E:
+    files = {field: Path(path) for field, path in staged["files"].items()}
+    return kind(staged["analysis_id"], files, staged["result"])
 
 
 def with_relative_files(result: Mapping[str, Any], scratch: Path) -> dict[str, Any]:

@@ -178,6 +178,14 @@ class Listing:
                 return rows.one(connection, analyses.c.analysis_id == analysis_id)
         return None
 
+    def poses(self, pose_key: str, limit: int = 5) -> list[tuple[Record, str]]:
+        """Return analyses whose results have the poses of a key (`Requests.keys`), the newest first.
+
+        Each comes with how the fields of its result begin that have them. Their files may be gone.
+        """
+        with self.database.read() as connection:
+            return rows.poses_with(connection, pose_key, limit)
+
     def succeeded(self, request_key: str) -> Record | None:
         """Return an earlier analysis with this key that has succeeded and whose outputs are still stored."""
         with self.database.read() as connection:

@@ -36,15 +36,17 @@ class Order:
     Attributes
     ----------
     inputs : list of dict
-        ``file_id, path, filename`` of each video.
+        ``file_id, path, filename, camera`` of each video.
     model : str or None
         The config.yaml of the staged copy of the model's project.
     device : str
         ``cpu``, or ``cuda:<uuid>`` of the GPU whose lock is held.
     lock : str or None
         The ticket of that lock; the process that runs the analysis holds it too.
-    poses : dict or None
-        ``analysis_id, files, result`` of earlier poses.
+    poses : list of (dict or None)
+        ``analysis_id, files, result`` of earlier poses, of each video.
+    earlier : dict or None
+        The same of the earlier analysis from which this one starts.
     superanimal_dir : str or None
         The folder with the weights of DeepLabCut's SuperAnimal models.
     memory : str or None
@@ -63,7 +65,8 @@ class Order:
     device: str = "cpu"
     lock: str | None = None
     threads: int = 1
-    poses: dict[str, Any] | None = None
+    poses: list[dict[str, Any] | None] = field(default_factory=list)
+    earlier: dict[str, Any] | None = None
     superanimal_dir: str | None = None
     memory: str | None = None
 

@@ -72,6 +72,7 @@ class Records(Listing):
                 rows.link(connection, analysis_id, "input", request.file_ids)
                 if done:
                     rows.link(connection, analysis_id, "output", rows.outputs(connection, done.analysis_id))
+                    rows.note_poses(connection, analysis_id, rows.poses_of(connection, done.analysis_id))
                 return rows.one(connection, analyses.c.analysis_id == analysis_id)
         except IntegrityError:  # two requests with one idempotency key at the same moment
             with self.database.read() as connection:
@@ -157,6 +158,7 @@ class Records(Listing):
         outputs: Sequence[str],
         *,
         reusable: bool = True,
+        poses: Mapping[str, str] | None = None,
     ) -> bool:
         """Finish with a result.
 
@@ -166,6 +168,8 @@ class Records(Listing):
             Ids of the files in the result.
         reusable : bool
             Whether the same request may be answered with this result.
+        poses : mapping of str to str, optional
+            Which poses are in the result: how their fields begin, by the keys that `Listing.poses` finds them with.
 
         Returns
         -------
@@ -179,6 +183,7 @@ class Records(Listing):
             if done:
                 for file_id in outputs:  # linked already, when they were stored
                     link_output(connection, analysis_id, file_id)
+                rows.note_poses(connection, analysis_id, poses or {})
             return done
 
     def fail(self, analysis_id: str, worker: str, now: float, error: Mapping[str, Any]) -> bool:

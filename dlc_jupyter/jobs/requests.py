@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,34 @@ import pydantic
 
 from dlc_jupyter._version import __version__
 from dlc_jupyter.analyses.base import Analysis, find_analysis
-from dlc_jupyter.errors import BadRequest, Refusal
+from dlc_jupyter.analyses.cameras import assigned
+from dlc_jupyter.errors import BadRequest
 from dlc_jupyter.jobs.devices import Gpu, choose
 from dlc_jupyter.jobs.installed import Installed
 from dlc_jupyter.jobs.records import Record, Request
 from dlc_jupyter.pose.digests import Digests
 from dlc_jupyter.pose.models import Model, Models
-from dlc_jupyter.pose.projects import expanded
+from dlc_jupyter.pose.projects import expanded, read_model
 from dlc_jupyter.settings import Settings
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Hashes of all that decides what an analysis makes.
+
+    Attributes
+    ----------
+    request : str or None
+        Of its result; None where every run is to be a new one.
+    poses : tuple of (str, str)
+        Of the poses of each input, and how the fields of its result begin that have them.
+    earlier : str or None
+        Of the result from which it can start (`Analysis.starts_from`).
+    """
+
+    request: str | None = None
+    poses: tuple[tuple[str, str], ...] = ()
+    earlier: str | None = None
 
 
 class Requests:
@@ -62,7 +83,7 @@ class Requests:
         values : mapping
             The parameters, as JSON values or as text from a form.
         file_ids : sequence of str
-            Whole ids of the files that go in.
+            Whole ids of the files that go in, but for those that are named in the parameters, by camera.
         gpus : sequence of Gpu, optional
             Those of the worker, where it is known.
 
@@ -75,14 +96,17 @@ class Requests:
         ------
         BadRequest
             The analysis is unknown, a parameter is wrong or does not fit the model or the devices, there are too few or
-            too many files, or the model is broken or of the wrong kind.
+            too many files, they do not fit the cameras, or the model is broken or of the wrong kind.
         NotFound
             There is no such model.
         """
         analysis = find_analysis(analysis_name)
         parameters = analysis.validate(values)
-        analysis.inputs.check(len(file_ids))
+        if not analysis.by_camera:
+            analysis.check_inputs(parameters, len(file_ids))
         model = self._model(analysis, parameters)
+        if analysis.by_camera:
+            parameters, file_ids = assigned(analysis, parameters, file_ids, model)
         errors = [*_misfits(analysis, parameters, model), *_missing_devices(analysis, parameters, gpus)]
         if errors:
             raise analysis.refusal(errors)
@@ -95,24 +119,8 @@ class Requests:
             idempotency_key=idempotency_key,
         )
 
-    def pose_key(self, record: Record) -> str | None:
-        """Return the request key of the poses that an analysis can start from, or None where it needs none.
-
-        None too where such poses cannot be had any more, because the model is gone.
-        """
-        analysis = find_analysis(record.analysis)
-        wanted = analysis.poses_of(analysis.validate(record.parameters))
-        if wanted is None:
-            return None
-        name, values = wanted
-        try:
-            maker = find_analysis(name)
-            return self._key_as_it_stands(maker, maker.validate(values), record.file_ids)
-        except Refusal:
-            return None
-
-    def key_now(self, record: Record, deeplabcut: str | None) -> str | None:
-        """Return the request key of an analysis as its model stands now, and for a version of DeepLabCut.
+    def keys(self, record: Record, deeplabcut: str | None) -> Keys:
+        """Return the keys of an analysis as its model stands now, and for a version of DeepLabCut.
 
         Raises
         ------
@@ -120,22 +128,54 @@ class Requests:
             The model is gone or broken.
         """
         analysis = find_analysis(record.analysis)
-        return self._key_as_it_stands(analysis, analysis.validate(record.parameters), record.file_ids, deeplabcut)
+        parameters = analysis.validate(record.parameters)
+        model = self._model(analysis, parameters)
+        return Keys(
+            request=self._key(analysis, parameters, model, record.file_ids, deeplabcut),
+            poses=tuple(self._pose_keys(analysis, parameters, model, record.file_ids, deeplabcut)),
+            earlier=self._earlier_key(analysis, parameters, record.file_ids, deeplabcut),
+        )
+
+    def _pose_keys(
+        self,
+        analysis: type[Analysis],
+        parameters: pydantic.BaseModel,
+        model: Model | None,
+        file_ids: Sequence[str],
+        deeplabcut: str | None,
+    ) -> Iterator[tuple[str, str]]:
+        if model is None:
+            return
+        for file_id, wanted in zip(file_ids, analysis.poses(parameters, model), strict=False):
+            index, shuffle = wanted.trainingsetindex, wanted.shuffle
+            project = read_model(model.name, wanted.config)
+            decisive = {
+                "poses": wanted.parameters(),
+                "file": file_id,
+                "project": self._models.fingerprint(project, trainingsetindex=index, shuffle=shuffle),
+                **self._programs(deeplabcut),
+            }
+            yield _hash(decisive), wanted.prefix
+
+    def _earlier_key(
+        self,
+        analysis: type[Analysis],
+        parameters: pydantic.BaseModel,
+        file_ids: Sequence[str],
+        deeplabcut: str | None,
+    ) -> str | None:
+        wanted = analysis.starts_from(parameters)
+        if wanted is None:
+            return None
+        maker = find_analysis(wanted[0])
+        of_maker = maker.validate(wanted[1])
+        return self._key(maker, of_maker, self._model(maker, of_maker), file_ids, deeplabcut)
 
     def _model(self, analysis: type[Analysis], parameters: pydantic.BaseModel) -> Model | None:
         """Return the model that an analysis is asked for with, if it takes one."""
         if analysis.model_kind is None:
             return None
         return self._models.find(getattr(parameters, "model"), analysis.model_kind)  # noqa: B009
-
-    def _key_as_it_stands(
-        self,
-        analysis: type[Analysis],
-        parameters: pydantic.BaseModel,
-        file_ids: Sequence[str],
-        deeplabcut: str | None = None,
-    ) -> str | None:
-        return self._key(analysis, parameters, self._model(analysis, parameters), file_ids, deeplabcut)
 
     def _key(
         self,
@@ -158,12 +198,18 @@ class Requests:
                 trainingsetindex=getattr(parameters, "trainingsetindex", None),
                 shuffle=getattr(parameters, "shuffle", None),
             ),
-            "deeplabcut": deeplabcut or self.versions()["deeplabcut"],
-            "dlc_jupyter": ".".join(__version__.split(".")[:2]),
+            **self._programs(deeplabcut),
         }
         if weights := self._digests(analysis.weights_of(parameters, self._weights_dir)):
             decisive["weights"] = weights
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return _hash(decisive)
+
+    def _programs(self, deeplabcut: str | None) -> dict[str, str | None]:
+        """Return the versions of what decides a result besides its request."""
+        return {
+            "deeplabcut": deeplabcut or self.versions()["deeplabcut"],
+            "dlc_jupyter": ".".join(__version__.split(".")[:2]),
+        }
 
     def _digests(self, paths: Iterable[Path]) -> dict[str, str]:
         """Return the digests of files by their names, but for those that cannot be read: `run` will say so."""
@@ -172,6 +218,10 @@ class Requests:
             with contextlib.suppress(OSError):
                 digests[path.name] = self._weights.of(path)
         return digests
+
+
+def _hash(decisive: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _misfits(analysis: type[Analysis], parameters: pydantic.BaseModel, model: Model | None) -> Iterator[dict[str, str]]:

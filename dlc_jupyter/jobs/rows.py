@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from dlc_jupyter.errors import NotFound
 from dlc_jupyter.jobs.record import Record, State
-from dlc_jupyter.storage.database import BROUGHT, analyses, analysis_files, files
+from dlc_jupyter.storage.database import BROUGHT, analyses, analysis_files, files, poses
 
 COLUMNS = [column for column in analyses.c if column.name != "lease_until"]
 
@@ -63,6 +63,30 @@ def outputs(connection: sa.Connection, analysis_id: str) -> list[str]:
         analysis_files.c.analysis_id == analysis_id, analysis_files.c.role == "output"
     )
     return list(connection.scalars(query.order_by(analysis_files.c.position)))
+
+
+def note_poses(connection: sa.Connection, analysis_id: str, found: Mapping[str, str]) -> None:
+    """Note which poses the result of an analysis has: the prefixes of their fields, by the keys of `poses_with`."""
+    values = [{"analysis_id": analysis_id, "pose_key": key, "prefix": prefix} for key, prefix in found.items()]
+    if values:
+        connection.execute(poses.insert(), values)
+
+
+def poses_of(connection: sa.Connection, analysis_id: str) -> dict[str, str]:
+    """Return what `note_poses` has noted of an analysis."""
+    query = sa.select(poses.c.pose_key, poses.c.prefix).where(poses.c.analysis_id == analysis_id)
+    return {row.pose_key: row.prefix for row in connection.execute(query)}
+
+
+def poses_with(connection: sa.Connection, pose_key: str, limit: int) -> list[tuple[Record, str]]:
+    """Return the analyses whose results have poses of that key, the newest first, and the prefixes of their fields."""
+    query = (
+        sa.select(*COLUMNS)
+        .join(poses, poses.c.analysis_id == analyses.c.analysis_id)
+        .where(poses.c.pose_key == pose_key, analyses.c.state == State.SUCCEEDED)
+    )
+    found = complete(connection, connection.execute(query.order_by(analyses.c.seq.desc()).limit(limit)).all())
+    return [(record, poses_of(connection, record.analysis_id)[pose_key]) for record in found]
 
 
 def sole_outputs(connection: sa.Connection, analysis_id: str) -> list[str]:

@@ -6,17 +6,19 @@ Everything in it has a name of our own making, so nothing depends on how a user 
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlc_jupyter.analyses.base import KEPT, find_analysis
+from dlc_jupyter.analyses.base import KEPT, POSE_FILES, find_analysis
+from dlc_jupyter.analyses.cameras import camera_of
 from dlc_jupyter.errors import AnalysisFailed, Refusal
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.record import Record
 from dlc_jupyter.jobs.records import Records
-from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.jobs.requests import Keys, Requests
 from dlc_jupyter.pose.models import Models
 from dlc_jupyter.pose.projects import expanded
 from dlc_jupyter.settings import Settings
@@ -24,6 +26,16 @@ from dlc_jupyter.storage.files import FileStore
 
 #: Endings by which DeepLabCut and OpenCV know a video; any other name gets the first.
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+
+
+#: Those of pictures of a board, and of calibrations.
+OTHER_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"),
+    *(".toml", ".pickle", ".yaml", ".yml", ".xml"),
+)
+
+#: The names of fields that may be names of files as they are; those of cameras may be anything.
+_FIELD = re.compile(r"^\w[\w.-]{0,99}$", re.ASCII)
 
 
 def scratch_root(root: Path) -> Path:
@@ -34,6 +46,26 @@ def scratch_root(root: Path) -> Path:
 def kept_folder(root: Path, analysis_id: str) -> Path:
     """Return where a running analysis of the data folder `root` keeps what its next attempt goes on with."""
     return scratch_root(root) / analysis_id / KEPT
+
+
+def kept_poses(root: Path, record: Record, number: int) -> Path:
+    """Return where a running analysis writes the poses of one of its files, counted from 0, while it finds them."""
+    kept = kept_folder(root, record.analysis_id)
+    return (kept if len(record.file_ids) == 1 else kept / input_stem(record, number)) / "poses"
+
+
+def input_stem(record: Record, number: int) -> str:
+    """Return what one of an analysis's files, counted from 0, is called in the scratch folder, without its suffix."""
+    return "video" if len(record.file_ids) == 1 else f"video-{number + 1}"
+
+
+def offered(keys: Keys, result: Mapping[str, Any]) -> dict[str, str]:
+    """Return which poses are in a result: how their fields begin, by their keys."""
+    return {
+        key: prefix
+        for key, prefix in keys.poses
+        if all(isinstance(result.get(prefix + field), str) for field in POSE_FILES)
+    }
 
 
 def memory_folder(root: Path) -> Path:
@@ -79,8 +111,14 @@ class Scratch:
         """Return the file to which everything is appended that an analysis prints."""
         return log_path(self._root, analysis_id)
 
-    def prepare(self, record: Record) -> Order:
+    def prepare(self, record: Record, deeplabcut: str | None = None) -> Order:
         """Make the scratch folder of an analysis, and return what the engine must know of it.
+
+        Parameters
+        ----------
+        record : Record
+        deeplabcut : str, optional
+            The engine's version of it: nothing is given that another one has made.
 
         Raises
         ------
@@ -94,6 +132,7 @@ class Scratch:
         scratch.mkdir(mode=0o700, exist_ok=True)
         memory = memory_folder(self._root)
         memory.mkdir(mode=0o700, exist_ok=True)
+        keys = self._requests.keys(record, deeplabcut)
         return Order(
             analysis_id=record.analysis_id,
             analysis=record.analysis,
@@ -102,20 +141,23 @@ class Scratch:
             log=str(self.log(record.analysis_id)),
             inputs=self._stage_inputs(record, scratch),
             model=self._stage_model(record, scratch),
-            poses=self._stage_poses(record, scratch),
+            poses=self._stage_poses(record, keys, scratch / "poses"),
+            earlier=self._stage_earlier(keys, scratch / "earlier"),
             superanimal_dir=self._superanimal_dir,
             memory=str(memory),
         )
 
     def _stage_inputs(self, record: Record, scratch: Path) -> list[dict[str, str]]:
         inputs = []
-        for number, file_id in enumerate(record.file_ids, start=1):
+        cameras = record.parameters.get("cameras") if find_analysis(record.analysis).by_camera else None
+        for number, file_id in enumerate(record.file_ids):
             filename = self._files.find(file_id).filename
             suffix = Path(filename).suffix.lower()
-            stem = "video" if len(record.file_ids) == 1 else f"video-{number}"
-            path = scratch / (stem + (suffix if suffix in VIDEO_SUFFIXES else VIDEO_SUFFIXES[0]))
+            known = suffix in VIDEO_SUFFIXES or suffix in OTHER_SUFFIXES
+            path = scratch / (input_stem(record, number) + (suffix if known else VIDEO_SUFFIXES[0]))
             self._files.stage(file_id, path)
-            inputs.append({"file_id": file_id, "path": str(path), "filename": filename})
+            camera = camera_of(cameras, file_id)
+            inputs.append({"file_id": file_id, "path": str(path), "filename": filename, "camera": camera})
         return inputs
 
     def _stage_model(self, record: Record, scratch: Path) -> str | None:
@@ -125,23 +167,44 @@ class Scratch:
         model = self._models.find(str(record.parameters["model"]), kind)
         return str(self._models.stage(model, scratch / "model"))
 
-    def _stage_poses(self, record: Record, scratch: Path) -> dict[str, Any] | None:
-        """Stage poses that were made earlier of the same video by the same model, where the analysis wants them."""
-        key = self._requests.pose_key(record)
-        earlier = self._records.succeeded(key) if key else None
+    def _stage_poses(self, record: Record, keys: Keys, folder: Path) -> list[dict[str, Any] | None]:
+        """Stage poses that were made earlier of the same videos by the same networks, where the analysis wants them."""
+        if not find_analysis(record.analysis).starts_from_poses:
+            return []
+        return [self._poses_with(key, folder / str(number)) for number, (key, _) in enumerate(keys.poses, start=1)]
+
+    def _poses_with(self, key: str, folder: Path) -> dict[str, Any] | None:
+        for earlier, prefix in self._records.poses(key):
+            result = earlier.result or {}
+            files = {field: str(result[prefix + field]) for field in POSE_FILES}
+            # What is the same for all poses in a result goes without the prefix.
+            about = {name: result.get(prefix + name, result.get(name)) for name in ("scorer", "frames", "provenance")}
+            if staged := self._stage_files(files, folder):
+                return {"analysis_id": earlier.analysis_id, "files": staged, "result": about}
+        return None
+
+    def _stage_earlier(self, keys: Keys, folder: Path) -> dict[str, Any] | None:
+        """Stage the result from which the analysis can start, where there is one."""
+        earlier = self._records.succeeded(keys.earlier) if keys.earlier else None
         if earlier is None or earlier.result is None:
             return None
-        folder = scratch / "poses"
-        folder.mkdir()
+        staged = self._stage_files(_files_of(earlier.result), folder)
+        return staged and {"analysis_id": earlier.analysis_id, "files": staged, "result": earlier.result}
+
+    def _stage_files(self, files: Mapping[str, str], folder: Path) -> dict[str, str] | None:
+        """Stage files by the names of their fields. None: one is gone, so that they are to be made anew."""
         staged = {}
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            for field, file_id in _files_of(earlier.result).items():
-                path = folder / (field + Path(self._files.find(file_id).filename).suffix)
-                self._files.stage(file_id, path)
-                staged[field] = str(path)
-        except (Refusal, FileNotFoundError):  # removed at this very moment: they are made anew
+            for number, (field, file_id) in enumerate(files.items(), start=1):
+                suffix = Path(self._files.find(file_id).filename).suffix
+                path = folder / (field if _FIELD.match(field) else f"{number}")
+                self._files.stage(file_id, path.with_name(path.name + suffix))
+                staged[field] = str(path.with_name(path.name + suffix))
+        except (Refusal, FileNotFoundError):
+            shutil.rmtree(folder, ignore_errors=True)
             return None
-        return {"analysis_id": earlier.analysis_id, "files": staged, "result": earlier.result}
+        return staged
 
     def store_outputs(self, order: Order, result: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Move the outputs into the store.

@@ -19,23 +19,20 @@ import yaml
 
 from dlc_jupyter.errors import BadRequest, NotFound
 from dlc_jupyter.pose.digests import Digests, read_sha256
-from dlc_jupyter.pose.projects import (
+from dlc_jupyter.pose.project_files import (
+    CALIBRATION,
+    CAMERA_MATRIX,
     CONFIG,
     PYTORCH_MODELS,
     TENSORFLOW_MODELS,
-    Kind,
-    Model,
-    Snapshot,
     Unreadable,
-    camera_configs,
     config_of,
     expanded,
     listed,
-    networks,
     read_config,
-    read_model,
     read_yaml,
 )
+from dlc_jupyter.pose.projects import Kind, Model, Snapshot, camera_configs, networks, read_model
 
 __all__ = ["Kind", "Model", "Models", "Snapshot", "discover", "read_model"]
 
@@ -224,12 +221,12 @@ def _deciding_files(model: Model, trainingsetindex: int | None, shuffle: int | N
     values = read_config(model.config)
     yield CONFIG, model.config
     if model.kind == "3d":
-        for path in listed(project / "camera_matrix"):
-            if path.suffix == ".pickle":
-                yield f"camera_matrix/{path.name}", path
-        for keys, config in camera_configs(values, model.config).items():
-            part = _deciding_files(read_model(model.name, config), trainingsetindex, shuffle)
-            yield from ((f"{keys[0]}/{name}", path) for name, path in part)
+        for path in [project / CALIBRATION, *listed(project / CAMERA_MATRIX)]:
+            if path.suffix == ".pickle" or (path.name == CALIBRATION and path.is_file()):
+                yield str(path.relative_to(project)), path
+        for each in model.camera_models:
+            part = _deciding_files(read_model(model.name, each.config), each.trainingsetindex, each.shuffle)
+            yield from ((f"{each.camera}/{name}", path) for name, path in part)
         return
     for network in networks(project, values):
         if trainingsetindex in (None, network.trainingsetindex) and shuffle in (None, network.shuffle):
@@ -253,7 +250,7 @@ def _mirror_project(project: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     for entry in listed(project):
         target = folder / entry.name
-        if entry.name in (PYTORCH_MODELS, TENSORFLOW_MODELS, "training-datasets", "camera_matrix"):
+        if entry.name in (PYTORCH_MODELS, TENSORFLOW_MODELS, "training-datasets", CAMERA_MATRIX):
             _mirror(entry, target)
         elif entry.name != CONFIG:
             target.symlink_to(entry)

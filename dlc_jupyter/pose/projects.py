@@ -3,45 +3,58 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose import calibration_toml
+from dlc_jupyter.pose.project_files import (
+    CALIBRATION,
+    CAMERA_MATRIX,
+    CONFIG,
+    PYTORCH_MODELS,
+    TENSORFLOW_MODELS,
+    Unreadable,
+    config_of,
+    expanded,
+    folders_of,
+    listed,
+    read_config,
+    read_yaml,
+)
+
+__all__ = [
+    "CONFIG",
+    "PYTORCH_MODELS",
+    "TENSORFLOW_MODELS",
+    "CameraModel",
+    "Kind",
+    "Model",
+    "Network",
+    "Snapshot",
+    "Unreadable",
+    "camera_configs",
+    "config_of",
+    "expanded",
+    "folders_of",
+    "lacking_bodyparts",
+    "lacking_network",
+    "lacking_snapshot",
+    "listed",
+    "networks",
+    "read_config",
+    "read_model",
+    "read_yaml",
+]
 
 log = logging.getLogger(__name__)
 
 Kind = Literal["2d", "3d"]
-CONFIG = "config.yaml"
-PYTORCH_MODELS = "dlc-models-pytorch"
-TENSORFLOW_MODELS = "dlc-models"
-
 _SHUFFLE = re.compile(r"-trainset(\d+)shuffle(\d+)$")
 _SNAPSHOT = re.compile(r"^snapshot-(best-)?(\d+)\.pt$")
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads as DeepLabCut does: only true and false are truth values; a body part may be called ``no``.
-
-    The parser in C reads a configuration with ten thousand videos in a tenth of the time.
-    """
-
-
-_Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
-class Unreadable(Exception):
-    """A file of a project cannot be used; the message is a sentence without a path."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,26 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class CameraModel:
+    """The network of one camera of a 3D project: which shuffle of which 2D project (its `config`)."""
+
+    camera: str
+    config: Path
+    task: str
+    shuffle: int
+    trainingsetindex: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `GET /model` shows it: everything but where it lies."""
+        return {
+            "camera": self.camera,
+            "task": self.task,
+            "shuffle": self.shuffle,
+            "trainingsetindex": self.trainingsetindex,
+        }
+
+
+@dataclass(frozen=True)
 class Model:
     """A DeepLabCut project under the name by which users call it.
 
@@ -76,6 +109,11 @@ class Model:
         Pairs of body parts.
     snapshots : tuple of Snapshot
         The trained networks of the project's current iteration.
+    camera_models : tuple of CameraModel
+        Of a 3D project: the network of each of its cameras, in their order.
+    calibration : mapping or None
+        Of a 3D project whose cameras are calibrated: the reprojection ``error`` in pixels or None, the ``unit`` in
+        which it measures, and the ``source``, in words.
     problem : str or None
         Why it cannot be used, in a sentence for the user.
     """
@@ -91,6 +129,8 @@ class Model:
     engine: str = "pytorch"
     net_type: str = ""
     snapshots: tuple[Snapshot, ...] = ()
+    camera_models: tuple[CameraModel, ...] = ()
+    calibration: Mapping[str, Any] | None = None
     problem: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -106,6 +146,8 @@ class Model:
             "engine": self.engine,
             "net_type": self.net_type,
             "snapshots": [snapshot.as_json() for snapshot in self.snapshots],
+            "camera_models": [each.as_json() for each in self.camera_models],
+            "calibration": self.calibration and dict(self.calibration),
             "problem": self.problem,
         }
 
@@ -204,24 +246,80 @@ def _read_3d(name: str, config: Path, values: Mapping[str, Any]) -> Model:
         skeleton=_pairs(values.get("skeleton")),
         cameras=cameras,
     )
-    parts = [read_model(name, path) for path in camera_configs(values, config).values()]
+    parts = {path: read_model(name, path) for path in camera_configs(values, config).values()}
     if len(cameras) < 2:
         return replace(model, problem="its config.yaml names fewer than two cameras.")
-    if not parts or any(f"config_file_{camera}" not in values for camera in cameras):
+    if len(set(cameras)) < len(cameras):
+        return replace(model, problem="two cameras in its config.yaml have the same name.")
+    if not all(isinstance(values.get(f"config_file_{camera}"), str) for camera in cameras):
         return replace(model, problem="its config.yaml does not name a 2D project (config_file_…) for every camera.")
-    problem = next((f"its 2D project: {part.problem}" for part in parts if part.problem), None)
-    if problem is None and not (config.parent / "camera_matrix" / "stereo_params.pickle").is_file():
-        problem = "its cameras have not been calibrated (there is no camera_matrix/stereo_params.pickle)."
-    first = parts[0]
-    return replace(
+    networks_of = tuple(_camera_model(values, config, camera, parts) for camera in cameras)
+    first = parts[networks_of[0].config]
+    model = replace(
         model,
         bodyparts=first.bodyparts,
         individuals=first.individuals,
         engine=first.engine,
         net_type=first.net_type,
         snapshots=first.snapshots,
-        problem=problem,
+        camera_models=networks_of,
     )
+    try:
+        model = replace(model, calibration=_calibration(config.parent, cameras))
+    except Unreadable as error:
+        return replace(model, problem=_problem_3d(model, parts) or str(error))
+    return replace(model, problem=_problem_3d(model, parts))
+
+
+def _camera_model(values: Mapping[str, Any], config: Path, camera: str, parts: Mapping[Path, Model]) -> CameraModel:
+    path = _camera_config(values, config, camera)
+    return CameraModel(
+        camera=camera,
+        config=path,
+        task=parts[path].task,
+        shuffle=int(values.get(f"shuffle_{camera}", 1)),
+        trainingsetindex=int(values.get(f"trainingsetindex_{camera}", 0)),
+    )
+
+
+def _problem_3d(model: Model, parts: Mapping[Path, Model]) -> str | None:
+    for each in model.camera_models:
+        part = parts[each.config]
+        if part.problem:
+            return f"its 2D project: {part.problem}"
+        if lacking := lacking_network(part, each.trainingsetindex, each.shuffle):
+            return f"its 2D project for {each.camera}: {lacking}"
+        if set(part.bodyparts) != set(model.bodyparts):
+            return f"the 2D projects of {model.cameras[0]} and {each.camera} have different body parts."
+    return None
+
+
+def _calibration(project: Path, cameras: Sequence[str]) -> dict[str, Any]:
+    """Return what is known of how a project's cameras were calibrated.
+
+    Raises
+    ------
+    Unreadable
+        They were not, or others were.
+    """
+    path = project / CALIBRATION
+    if not path.is_file():
+        if len(cameras) == 2 and (project / CAMERA_MATRIX / "stereo_params.pickle").is_file():
+            return {"error": None, "unit": "squares", "source": "DeepLabCut"}
+        deeplabcut = " and no camera_matrix/stereo_params.pickle" if len(cameras) == 2 else ""
+        raise Unreadable(f"its cameras have not been calibrated (there is no {CALIBRATION}{deeplabcut}).")
+    try:
+        found = calibration_toml.summary(path)
+    except AnalysisFailed as error:
+        raise Unreadable(f"its {CALIBRATION} cannot be used. {error.message}") from None
+    except OSError as error:
+        raise Unreadable(f"its {CALIBRATION} cannot be read ({error.strerror}).") from None
+    if sorted(found["cameras"]) != sorted(cameras):
+        raise Unreadable(
+            f"its {CALIBRATION} is of the cameras {', '.join(found['cameras'])}, but its config.yaml names "
+            f"{', '.join(cameras)}."
+        )
+    return {name: found[name] for name in ("error", "unit", "source")}
 
 
 def camera_configs(values: Mapping[str, Any], config: Path) -> dict[tuple[str, ...], Path]:
@@ -236,11 +334,15 @@ def camera_configs(values: Mapping[str, Any], config: Path) -> dict[tuple[str, .
     for camera in values.get("camera_names") or ():
         key = f"config_file_{camera}"
         if isinstance(values.get(key), str):
-            path = config_of(config.parent / expanded(values[key]))
+            path = _camera_config(values, config, camera)
             if _is_3d(path):
                 raise Unreadable(f"its {key} names a 3D project. Name the 2D project of that camera.")
             found.setdefault(path, []).append(key)
     return {tuple(keys): path for path, keys in found.items()}
+
+
+def _camera_config(values: Mapping[str, Any], config: Path, camera: Any) -> Path:
+    return config_of(config.parent / expanded(values[f"config_file_{camera}"]))
 
 
 def _is_3d(config: Path) -> bool:
@@ -248,22 +350,6 @@ def _is_3d(config: Path) -> bool:
         return "camera_names" in read_yaml(config)
     except Unreadable:
         return False
-
-
-def expanded(path: str) -> Path:
-    """Return a path with the user's folder in the place of ``~``; as it is where there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
-
-
-def config_of(path: Path) -> Path:
-    """Return the config.yaml that is meant by its own path, or by that of the project's folder."""
-    try:
-        return path / CONFIG if path.is_dir() else path
-    except (OSError, ValueError):  # whoever reads it will say what is wrong
-        return path
 
 
 @dataclass(frozen=True)
@@ -334,82 +420,3 @@ def _names(values: Mapping[str, Any], *keys: str) -> tuple[str, ...]:
 def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
     pairs = value if isinstance(value, list) else []
     return tuple((str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2)
-
-
-def listed(folder: Path) -> list[Path]:
-    """Return what is in a folder, sorted; nothing where it cannot be read."""
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
-
-
-def folders_of(config: Path) -> list[Path]:
-    """Return the folders in which a project lies: its own, and where the links of a private copy lead to."""
-    links = [path.readlink() for path in listed(config.parent) if path.is_symlink()]
-    return [config.parent, *{link.parent for link in links}]
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the values of a YAML file; it is parsed again only when its size or time has changed.
-
-    Raises
-    ------
-    Unreadable
-        It is not there, cannot be read, or is not what it should be.
-    """
-    try:
-        stat = path.stat()
-        return _parse_yaml(path, stat.st_mtime_ns, stat.st_size)
-    except FileNotFoundError:
-        raise Unreadable(f"its {path.name} is not there any more, or was never where the server was told.") from None
-    except OSError as error:
-        raise Unreadable(f"its {path.name[:100]} cannot be read ({error.strerror}).") from None
-    except ValueError:
-        raise Unreadable("its config.yaml is not there: a character in its path is not allowed.") from None
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Return the values of a project's config.yaml, of which those that are used here are what they should be.
-
-    Raises
-    ------
-    Unreadable
-        As for `read_yaml`, or a value is of the wrong kind; the message names it.
-    """
-    values = read_yaml(path)
-    for key, (is_right, should_be) in _TYPES.items():
-        if values.get(key) is not None and not is_right(values[key]):
-            raise Unreadable(f"{key} in its config.yaml should be {should_be}. Correct it in a text editor.")
-    return values
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _is_list_of(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(is_right, value))
-
-
-#: What the values of a config.yaml must be, where they are there at all.
-_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "TrainingFraction": (_is_list_of(_is_number), "a list of numbers, such as [0.95]"),
-    "iteration": (lambda value: isinstance(value, int), "a whole number"),
-    "camera_names": (_is_list_of(lambda name: isinstance(name, str | int)), "a list of names, such as [left, right]"),
-    **dict.fromkeys(("x1", "x2", "y1", "y2"), (_is_number, "a number of pixels")),
-}
-
-
-@lru_cache(maxsize=256)
-def _parse_yaml(path: Path, _mtime: int, _size: int) -> dict[str, Any]:
-    text = path.read_bytes()
-    try:
-        values = yaml.load(text.decode(), Loader=_Loader)
-    except Exception as error:  # a wrong tag makes the parser raise almost anything
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise Unreadable(f"its {path.name} is not valid YAML{where}. Correct it in a text editor.") from None
-    if not isinstance(values, dict):
-        raise Unreadable(f"its {path.name} is empty, or not a list of names and values.")
-    return values

@@ -102,6 +102,16 @@ analysis_files = Table(
     Index("analysis_files_by_file", "file_id"),
 )
 
+#: Which poses a result has, whoever made them; ``prefix`` is how its fields begin that have them.
+poses = Table(
+    "poses",
+    metadata,
+    Column("pose_key", String(64), primary_key=True),  # hash of all that decides them
+    Column("analysis_id", String(40), ForeignKey("analyses.analysis_id", ondelete="CASCADE"), primary_key=True),
+    Column("prefix", Text, nullable=False),
+    Index("poses_by_analysis", "analysis_id"),
+)
+
 #: Workers that are, or lately were, alive; ``status`` is what `GET /status` shows of worker, engine and devices.
 workers = Table(
     "workers",

@@ -78,7 +78,7 @@ def run(deeplabcut, tmp_path) -> Run:
             scratch=scratch,
             model=models.stage(models.find("mouse"), scratch / "model"),
             device=device,
-            poses=poses and _staged(poses, scratch / "poses"),
+            poses=[_staged(poses, scratch / "poses")] if poses else [],
             report=lambda kind, values: ran.told.append((kind, dict(values))),
         )
         ran.result = cls().run(job)

@@ -8,13 +8,16 @@ import pandas as pd
 import pytest
 
 from dlc_jupyter import demo
-from dlc_jupyter.analyses.base import find_analysis
+from dlc_jupyter.analyses.base import POSE_FILES, find_analysis
 from dlc_jupyter.errors import BadRequest
 from dlc_jupyter.pose.network import Network, Poses
-from tests.analyses.conftest import FRAMES
+from tests.analyses.conftest import FRAMES, Ran
 from tests.pose.networks import PARTS, walking
 
 pytestmark = pytest.mark.deeplabcut
+
+#: The fields of its result that have the poses from before.
+UNFILTERED = {f"unfiltered_{name}" for name in POSE_FILES}
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +88,17 @@ def test_new_poses_are_in_the_result(run, clip, poses):
     expected = pd.read_hdf(poses.result["h5_file"])
     pd.testing.assert_frame_equal(pd.read_hdf(result["unfiltered_h5_file"]), expected, check_exact=True)
     made = result["provenance"]
-    assert {name: made[name] for name in made if name != "afterwards"} == poses.result["provenance"]
+    same = set(made) - {"afterwards", "parameters"}
+    assert {name: made[name] for name in same} == {name: poses.result["provenance"][name] for name in same}
+    assert made["parameters"].items() <= poses.result["provenance"]["parameters"].items()
+    assert made["parameters"]["model"] == "mouse"
+
+
+def test_poses_made_for_smoothing_can_be_used_by_others(run, clip):
+    smoothed = run("filter", clip).result
+    found = {name.removeprefix("unfiltered_"): value for name, value in smoothed.items() if name in UNFILTERED}
+    again = run("label", clip, poses=Ran({**smoothed, **found}, clip))
+    assert again.result["poses_from"] == "an-earlier-one"
 
 
 def test_where_earlier_poses_are_from_is_told_apart_from_what_is_done_with_them(run, clip, poses):
@@ -94,8 +107,9 @@ def test_where_earlier_poses_are_from_is_told_apart_from_what_is_done_with_them(
         "versions": {**poses.result["provenance"]["versions"], "torch": "1.0"},
         "fallbacks": ["They were made in another way."],
     }
-    notes = ["Three frames could not be decoded.", "They were made in another way."]
-    earlier = dataclasses.replace(poses, result={**poses.result, "provenance": made, "notes": notes})
+    made["notes"] = ["Three frames could not be decoded."]
+    notes = [*made["notes"], *made["fallbacks"]]
+    earlier = dataclasses.replace(poses, result={**poses.result, "provenance": made})
     ran = run("filter", clip, poses=earlier, windowlength=7)
     told = dict(ran.result["provenance"])
     afterwards = told.pop("afterwards")
@@ -104,13 +118,6 @@ def test_where_earlier_poses_are_from_is_told_apart_from_what_is_done_with_them(
     assert "model" not in afterwards["parameters"]
     assert afterwards["versions"] == poses.result["provenance"]["versions"]
     assert ran.notes[:2] == notes
-
-
-def test_the_same_poses_are_wanted_as_for_video():
-    cls = find_analysis("filter")
-    name, values = cls.poses_of(cls.validate({"model": "mouse", "shuffle": 2, "windowlength": 7}))
-    assert name == "video"
-    assert values == find_analysis("video").validate({"model": "mouse", "shuffle": 2}).model_dump()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dlc_jupyter.analyses.poses import PoseParameters
 from dlc_jupyter.pose import compat
 from dlc_jupyter.pose.containers import boxes
 from dlc_jupyter.pose.media import inspect
@@ -84,14 +85,29 @@ def test_poses_that_exist_are_used_and_draw_the_same_video(run, clip, labelled):
 
 def test_where_the_poses_are_from_is_said_whoever_has_made_them(run, clip, labelled):
     poses = run("video", clip)
-    poses.result["notes"] = ["Three frames could not be decoded."]
+    made = poses.result["provenance"]
+    made["notes"] = ["Three frames could not be decoded."]
     again = run("label", clip, pcutoff=0.4, dotsize=6, poses=poses)
-    assert again.notes == poses.result["notes"]
-    for told in (labelled.result["provenance"], again.result["provenance"]):
+    assert again.notes == made["notes"]
+    for told, expected in (
+        (labelled.result["provenance"], {**made, "notes": [], "parameters": poses_alone(made["parameters"])}),
+        (again.result["provenance"], made),
+    ):
         afterwards = told.pop("afterwards")
         assert afterwards["parameters"]["dotsize"] == 6
-        assert afterwards["versions"] == poses.result["provenance"]["versions"]
-        assert told == poses.result["provenance"]
+        assert afterwards["versions"] == made["versions"]
+        assert told == expected
+
+
+def poses_alone(parameters):
+    return {name: parameters[name] for name in PoseParameters.model_fields}
+
+
+def test_poses_that_label_has_made_are_used_by_the_next_one_without_its_own_notes(run, clip, labelled):
+    again = run("label", clip, pcutoff=0.4, dotsize=3, poses=labelled)
+    assert again.result["poses_from"] == "an-earlier-one"
+    assert again.notes == []
+    assert again.result["provenance"]["afterwards"]["parameters"]["dotsize"] == 3
 
 
 def test_a_deeplabcut_that_draws_otherwise_is_told_of(run, clip, monkeypatch):

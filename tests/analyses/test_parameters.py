@@ -1,11 +1,14 @@
 """What `video` and `label` take."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from dlc_jupyter.analyses.base import find_analysis
 from dlc_jupyter.errors import BadRequest
+from dlc_jupyter.pose.projects import Model
 
 
 @pytest.mark.parametrize(
@@ -67,12 +70,37 @@ def test_wrong_values_of_label_are_refused(values):
         find_analysis("label").validate({"model": "mouse", **values})
 
 
-def test_label_names_the_video_analysis_whose_poses_it_needs():
-    label, video = find_analysis("label"), find_analysis("video")
-    asked = {"model": "mouse", "shuffle": 2, "cropping": [0, 10, 0, 10], "batch_size": 4}
-    name, values = label.poses_of(label.validate({**asked, "dotsize": 3, "pcutoff": 0.2}))
-    assert name == "video"
-    assert values == video.validate(asked).model_dump()
+MOUSE = Model("mouse", "2d", Path("mouse/config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("label", {"dotsize": 3, "pcutoff": 0.2}), ("plot", {"format": "png"}), ("filter", {"windowlength": 7})],
+)
+def test_what_starts_from_poses_wants_those_that_video_makes(name, own):
+    video, other = find_analysis("video"), find_analysis(name)
+    asked = {"model": "mouse", "shuffle": 2, "cropping": [0, 10, 0, 10], "batch_size": 4, "device": "cpu"}
+    (made,) = video.poses(video.validate({**asked, "save_as_csv": False}), MOUSE)
+    (wanted,) = other.poses(other.validate({**asked, **own}), MOUSE)
+    assert replace(wanted, prefix="") == made
+    assert wanted.prefix == ("unfiltered_" if name == "filter" else "")
+    assert made.parameters() == {
+        "shuffle": 2,
+        "trainingsetindex": 0,
+        "snapshot_index": None,
+        "batch_size": 4,
+        "detector_batch_size": None,
+        "cropping": [0, 10, 0, 10],
+        "device": "cpu",
+    }
+    assert other.starts_from_poses
+    assert not video.starts_from_poses
+
+
+@pytest.mark.parametrize("part", [{"start": 1}, {"stop": 5}, {"step": 2}, {"on_bad_frame": "mark"}])
+def test_a_part_of_a_video_s_poses_is_nothing_to_start_from(part):
+    video = find_analysis("video")
+    assert video.poses(video.validate({"model": "mouse", **part}), MOUSE) == []
 
 
 def test_every_parameter_is_described():

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlc_jupyter.analyses.base import find_analysis
 from dlc_jupyter.pose.media import Media, inspect
 from dlc_jupyter.pose.movement import Keypoint, envelope, lonely, read_keypoints, times_of, without_rests
 from dlc_jupyter.pose.plots import PICTURES, SVG_BYTES, Movement, draw_all, palette
@@ -162,13 +161,6 @@ def test_several_animals_are_drawn(run, clip, pair, seen, shown, by):
     assert [each.name for each in shown[0].keypoints][:2] == ["left snout", "left body"]
     assert len(shown[0].keypoints) == 6
     assert list(shown[0].colours) == (["snout", "body", "tail"] if by == "bodypart" else ["left", "right"])
-
-
-def test_the_same_poses_are_wanted_as_for_video():
-    cls = find_analysis("plot")
-    name, values = cls.poses_of(cls.validate({"model": "mouse", "snapshot_index": 2, "format": "png"}))
-    assert name == "video"
-    assert values == find_analysis("video").validate({"model": "mouse", "snapshot_index": 2}).model_dump()
 
 
 # -- the numbers -----------------------------------------------------------------------------------------------------

@@ -22,5 +22,4 @@ def test_what_a_network_takes_is_remembered_for_later_analyses(deeplabcut, clip,
         model=models.stage(models.find("mouse"), tmp_path / "model"),
         memory=memory,
     )
-    _, _, network, _ = open_video(job)
-    assert network.measured_file == (tmp_path / "cache" / MEASURED if remembers else None)
+    assert open_video(job).network.measured_file == (tmp_path / "cache" / MEASURED if remembers else None)

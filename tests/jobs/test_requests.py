@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from dlc_jupyter.analyses.label import Label
+from dlc_jupyter.analyses import base
+from dlc_jupyter.analyses.base import Analysis, Inputs, PosesOf, registry
+from dlc_jupyter.analyses.base import Parameters as BaseParameters
+from dlc_jupyter.analyses.cameras import Cameras
+from dlc_jupyter.analyses.poses import poses_by
 from dlc_jupyter.analyses.sleep import Sleep
 from dlc_jupyter.errors import BadRequest, NotFound, Refusal
 from dlc_jupyter.jobs.devices import Gpu
 from dlc_jupyter.jobs.installed import Installed
 from dlc_jupyter.jobs.records import Record, Records
-from dlc_jupyter.jobs.requests import Requests
-from dlc_jupyter.pose.models import Models
+from dlc_jupyter.jobs.requests import Keys, Requests
+from dlc_jupyter.pose.models import Models, read_model
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.database import Database
 from dlc_jupyter.storage.files import FileStore
@@ -163,27 +168,220 @@ def test_what_is_there_is_not_refused(requests: Requests) -> None:
     requests.prepare("video", {"model": "reach", "device": "cuda"}, [VIDEO])  # who knows what the worker has
 
 
-def written(tmp_path: Path, requests: Requests, analysis: str, values: dict[str, Any]) -> Record:
+def written(
+    tmp_path: Path, requests: Requests, analysis: str, values: dict[str, Any], content: bytes = b"a video"
+) -> Record:
     """Write a request about a stored video down, and return its record."""
     (tmp_path / "dlc").mkdir(exist_ok=True)
     database = Database(f"sqlite:///{tmp_path / 'dlc' / 'dlc.db'}")
     incoming = FileStore(Settings(data_dir=str(tmp_path / "dlc"), min_free_bytes=0), database).receive()
-    incoming.append(b"a video")
+    incoming.append(content)
     files = [incoming.finish("mouse.mp4").file_id]
-    return Records(database).create(requests.prepare(analysis, values, files), 0.0)
+    return Records(database).create(requests.prepare(analysis, values, files if analysis != "sleep" else []), 0.0)
 
 
-def test_label_starts_from_the_poses_that_video_would_make(tmp_path: Path, requests: Requests, snapshot: Path) -> None:
-    label = written(tmp_path, requests, "label", {"model": "reach", "pcutoff": 0.3})
-    wanted = Label.poses_of(Label.validate(label.parameters))
-    assert wanted is not None
-    assert requests.pose_key(label) == requests.prepare(*wanted, label.file_ids).request_key
+def poses(tmp_path: Path, requests: Requests, analysis: str, deeplabcut: str | None = None, **values: Any) -> str:
+    """Return the key of the poses that an analysis makes of its one video."""
+    record = written(tmp_path, requests, analysis, {"model": "reach", **values})
+    ((key, _prefix),) = requests.keys(record, deeplabcut).poses
+    return key
+
+
+def test_poses_are_the_same_whichever_analysis_makes_them(tmp_path: Path, requests: Requests) -> None:
+    made = poses(tmp_path, requests, "video")
+    assert poses(tmp_path, requests, "label", pcutoff=0.3) == made
+    assert poses(tmp_path, requests, "plot", format="png") == poses(tmp_path, requests, "filter") == made
+
+
+def test_poses_are_the_same_under_every_name_of_a_model(tmp_path: Path, requests: Requests, snapshot: Path) -> None:
+    """The same project may be registered under another name, and may lie elsewhere."""
+    shutil.copytree(tmp_path / "reach", tmp_path / "copies" / "again")
+    other = Requests(Settings(data_dir=str(tmp_path / "dlc")), Models({"arm": str(tmp_path / "copies" / "again")}, ""))
+    assert poses(tmp_path, other, "video", model="arm") == poses(tmp_path, requests, "video")
+
+
+def test_poses_of_a_camera_are_those_of_its_2d_model(tmp_path: Path, requests: Requests, three_d: Path) -> None:
+    videos = [written(tmp_path, requests, "video", {"model": "reach"}, content) for content in (b"left", b"right")]
+    both = tuple(video.file_ids[0] for video in videos)
+    parameters = Stereo.validate({"model": "reach3d"})
+    model = read_model("reach3d", three_d)
+    found = list(requests._pose_keys(Stereo, parameters, model, both, None))
+    assert [key for key, _ in found] == [requests.keys(video, None).poses[0][0] for video in videos]
+    assert [prefix for _, prefix in found] == ["left_", "right_"]
+
+
+def test_other_poses_have_another_key(tmp_path: Path, requests: Requests, snapshot: Path) -> None:
+    keys = [
+        poses(tmp_path, requests, "video"),
+        poses(tmp_path, requests, "video", snapshot_index=-1),
+        poses(tmp_path, requests, "video", batch_size=3),
+        poses(tmp_path, requests, "video", detector_batch_size=3),
+        poses(tmp_path, requests, "video", cropping=[0, 5, 0, 5]),
+        poses(tmp_path, requests, "video", device="cpu"),
+        poses(tmp_path, requests, "video", deeplabcut="99.0"),
+        requests.keys(written(tmp_path, requests, "video", {"model": "reach"}, b"another"), None).poses[0][0],
+    ]
+    snapshot.write_bytes(b"other weights")
+    keys.append(poses(tmp_path, requests, "video"))
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_has_no_model_has_no_poses(tmp_path: Path, requests: Requests) -> None:
+    assert requests.keys(written(tmp_path, requests, "sleep", {"time": 1}), None) == Keys()
+
+
+def test_a_model_that_is_gone_has_no_keys(tmp_path: Path, requests: Requests, snapshot: Path) -> None:
+    label = written(tmp_path, requests, "label", {"model": "reach"})
     snapshot.unlink()
-    assert requests.pose_key(label) is None
+    with pytest.raises(Refusal):
+        requests.keys(label, None)
 
 
-def test_sleep_starts_from_no_poses(tmp_path: Path, requests: Requests) -> None:
-    assert requests.pose_key(written(tmp_path, requests, "sleep", {"time": 1})) is None
+# -- by camera ---------------------------------------------------------------------------------------------------------
+
+
+class Stereo(Analysis):
+    """What takes a video of each camera of a 3D model."""
+
+    name = "stereo"
+    inputs = Inputs(at_least=2, at_most=None)
+    model_kind = "3d"
+    by_camera = True
+
+    class Parameters(BaseParameters):
+        model: str
+        cameras: Cameras = None
+        device: str | None = None
+
+    @classmethod
+    def poses(cls, parameters: Any, model: Any) -> list[PosesOf]:
+        return poses_by(parameters, model)
+
+
+class Boards(Analysis):
+    """What takes pictures of any cameras."""
+
+    name = "boards"
+    inputs = Inputs(at_least=1, at_most=None)
+    by_camera = True
+
+    class Parameters(BaseParameters):
+        cameras: Cameras = None
+
+
+class AfterStereo(Stereo):
+    """What starts from the result of the same videos."""
+
+    name = "after-stereo"
+
+    @classmethod
+    def starts_from(cls, parameters: Any) -> tuple[str, dict[str, Any]]:
+        return "stereo", parameters.model_dump()
+
+
+@pytest.fixture
+def by_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let those analyses be known."""
+    known = {**registry(), "stereo": Stereo, "boards": Boards, "after-stereo": AfterStereo}
+    monkeypatch.setattr(base, "registry", lambda: known)
+
+
+@pytest.fixture
+def three_d(tmp_path: Path, snapshot: Path) -> Path:
+    """A 3D project of two cameras, ``left`` and ``right``, whose name is ``reach3d``."""
+    folder = tmp_path / "reach3d"
+    (folder / "camera_matrix").mkdir(parents=True)
+    (folder / "camera_matrix" / "stereo_params.pickle").write_bytes(b"calibrated")
+    two_d = {f"config_file_{camera}": "../reach/config.yaml" for camera in ("left", "right")}
+    config = {"Task": "reach3d", "camera_names": ["left", "right"], **two_d}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder / "config.yaml"
+
+
+LEFT, RIGHT = {"left": [VIDEO]}, {"right": [OTHER]}
+
+
+@pytest.mark.usefixtures("by_camera", "three_d")
+def test_files_go_to_the_model_s_cameras_in_their_order_however_they_are_given(requests: Requests) -> None:
+    in_order = requests.prepare("stereo", {"model": "reach3d"}, [VIDEO, OTHER])
+    assert in_order.file_ids == (VIDEO, OTHER)
+    assert in_order.parameters["cameras"] == {**LEFT, **RIGHT}
+    named = requests.prepare("stereo", {"model": "reach3d", "cameras": {**RIGHT, **LEFT}}, [])
+    assert named == in_order
+    as_text = requests.prepare(
+        "stereo", {"model": "reach3d", "cameras": f'{{"right": "{OTHER}", "left": "{VIDEO}"}}'}, []
+    )
+    assert as_text == in_order
+    swapped = requests.prepare("stereo", {"model": "reach3d"}, [OTHER, VIDEO])
+    assert swapped.request_key != in_order.request_key
+
+
+@pytest.mark.usefixtures("by_camera", "three_d")
+@pytest.mark.parametrize(
+    ("cameras", "files", "reason", "says"),
+    [
+        ({**LEFT, "top": [OTHER]}, [], "unknown-camera", "no camera top. There are: left, right"),
+        (LEFT, [], "missing-camera", "no file for right"),
+        ({**LEFT, "right": [OTHER, VIDEO]}, [], "too-many-files", "for right"),
+        ({**LEFT, "right": [VIDEO]}, [], "same-file-twice", "for left and right"),
+        ({**LEFT, **RIGHT}, [VIDEO], "cameras-and-file-id", "not as both"),
+        ({**LEFT, "right": []}, [], "bad-parameters", "see errors"),
+        ({}, [], "bad-parameters", "see errors"),
+        ([VIDEO, OTHER], [], "bad-parameters", "see errors"),
+        (None, [VIDEO], "wrong-number-of-files", "2 cameras: .* left, right; .* There is 1"),
+        (None, [VIDEO, OTHER, "c" * 40], "wrong-number-of-files", "There are 3"),
+        (None, [VIDEO, VIDEO], "same-file-twice", "left and right"),
+        (None, [], "missing-file", "2 cameras"),
+    ],
+)
+def test_files_that_do_not_fit_the_model_s_cameras_are_refused(
+    requests: Requests, cameras: Any, files: list[str], reason: str, says: str
+) -> None:
+    values = {"model": "reach3d"} | ({} if cameras is None else {"cameras": cameras})
+    with pytest.raises(BadRequest, match=says) as refused:
+        requests.prepare("stereo", values, files)
+    assert refused.value.reason == reason
+
+
+@pytest.mark.usefixtures("by_camera")
+def test_without_a_model_the_request_names_the_cameras(requests: Requests) -> None:
+    cameras = {"top": [VIDEO, "c" * 40], "side": [OTHER]}
+    request = requests.prepare("boards", {"cameras": cameras}, [])
+    assert request.file_ids == (VIDEO, "c" * 40, OTHER)
+    assert list(request.parameters["cameras"].items()) == list(cameras.items())
+    in_order = requests.prepare("boards", {}, [VIDEO, OTHER])
+    assert in_order.parameters["cameras"] == {"camera-1": [VIDEO], "camera-2": [OTHER]}
+    assert requests.prepare("boards", {}, [VIDEO]).parameters["cameras"] is None
+
+
+@pytest.mark.usefixtures("by_camera")
+@pytest.mark.parametrize(
+    ("cameras", "reason"),
+    [({"top": [VIDEO, OTHER]}, "one-camera"), ({"top": [VIDEO, VIDEO], **LEFT}, "same-file-twice")],
+)
+def test_one_camera_and_one_picture_twice_are_refused(requests: Requests, cameras: Any, reason: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        requests.prepare("boards", {"cameras": cameras}, [])
+    assert refused.value.reason == reason
+
+
+def test_what_takes_one_video_has_no_cameras(requests: Requests) -> None:
+    with pytest.raises(BadRequest) as refused:
+        requests.prepare("video", {"model": "reach", "cameras": {**LEFT, **RIGHT}}, [VIDEO])
+    assert refused.value.fields["errors"] == [{"field": "cameras", "message": "There is no such parameter."}]
+
+
+@pytest.mark.usefixtures("by_camera", "three_d")
+def test_an_analysis_starts_from_the_result_of_the_same_request(tmp_path: Path, requests: Requests) -> None:
+    first, second = (
+        written(tmp_path, requests, "video", {"model": "reach"}, each).file_ids[0] for each in (b"1", b"2")
+    )
+    asked = requests.prepare("stereo", {"model": "reach3d"}, [first, second])
+    then = requests.prepare("after-stereo", {"model": "reach3d"}, [first, second])
+    record = Records(Database(f"sqlite:///{tmp_path / 'dlc' / 'dlc.db'}")).create(then, 0.0)
+    keys = requests.keys(record, None)
+    assert keys.earlier == asked.request_key
+    assert keys.request == then.request_key != asked.request_key
 
 
 # -- versions ----------------------------------------------------------------------------------------------------------

@@ -9,25 +9,31 @@ from pathlib import Path
 import pytest
 import yaml
 
-import dlc_jupyter
+from dlc_jupyter import demo
+from dlc_jupyter.analyses import base
+from dlc_jupyter.analyses.base import Analysis, Inputs, registry
+from dlc_jupyter.analyses.base import Parameters as BaseParameters
+from dlc_jupyter.analyses.cameras import Cameras
+from dlc_jupyter.analyses.poses import poses_by
 from dlc_jupyter.errors import AnalysisFailed, NoSpace, NotFound
 from dlc_jupyter.jobs.cleanup import CleanUp, forget
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.requests import Requests
-from dlc_jupyter.jobs.scratch import Scratch
+from dlc_jupyter.jobs.scratch import Scratch, offered
 from dlc_jupyter.pose.models import Models
 
-MODEL = Path(dlc_jupyter.__file__).parent / "demo" / "model" / "config.yaml"
+MODEL = demo.MODEL
+MODELS = {"mouse": str(MODEL), "tray": str(demo.MODEL_3D)}
 
 
 @pytest.fixture
 def requests(settings):
-    return Requests(settings, Models({"mouse": str(MODEL)}, ""))
+    return Requests(settings, Models(MODELS, ""))
 
 
 @pytest.fixture
 def scratch(settings, files, records, requests):
-    return Scratch(settings, files, records, Models({"mouse": str(MODEL)}, ""), requests)
+    return Scratch(settings, files, records, Models(MODELS, ""), requests)
 
 
 @pytest.fixture
@@ -87,7 +93,8 @@ def output(order: Order, name: str, content: str) -> str:
 def test_a_video_is_called_video(scratch, ask, upload, filename, name):
     file_id = upload(b"bytes", filename)
     order = scratch.prepare(ask("video", [file_id], model="mouse"))
-    assert order.inputs == [{"file_id": file_id, "path": f"{order.scratch}/{name}", "filename": filename}]
+    path = f"{order.scratch}/{name}"
+    assert order.inputs == [{"file_id": file_id, "path": path, "filename": filename, "camera": ""}]
     assert Path(order.inputs[0]["path"]).read_bytes() == b"bytes"
 
 
@@ -100,23 +107,175 @@ def test_the_model_is_a_copy_of_its_own(scratch, ask, upload):
     assert MODEL.read_bytes() == before
 
 
-def test_poses_made_earlier_are_staged_for_a_labelled_video(scratch, ask, upload, files, records, tmp_path):
+@pytest.fixture
+def make(files, records, requests, ask, tmp_path):
+    """Have an analysis of a video succeed with files of these contents in its result; return its id and the ids."""
+
+    def make(analysis, file_ids, contents, *, prefix="", **values):
+        asked = ask(analysis, file_ids, **values)
+        while (record := records.claim("me", time.time(), 30)).analysis_id != asked.analysis_id:
+            pass  # what was asked for before
+        ids = {}
+        for number, (field, content) in enumerate(contents.items()):
+            path = tmp_path / f"{number}.bin"
+            path.write_bytes(content)
+            ids[prefix + field] = files.add(path, path.name, origin=record.analysis_id).file_id
+        result = {**ids, "scorer": "DLC", "frames": 3, f"{prefix}frames": 7, "notes": ["Something else."]}
+        poses = offered(requests.keys(record, None), result)
+        assert records.succeed(record.analysis_id, "me", time.time(), result, list(ids.values()), poses=poses)
+        return record.analysis_id, ids
+
+    return make
+
+
+POSES = {"h5_file": b"poses", "meta_file": b"meta", "full_file": b"full"}
+
+
+def content_of(staged):
+    return {field: Path(path).read_bytes() for field, path in staged["files"].items()}
+
+
+@pytest.mark.parametrize(("maker", "prefix"), [("video", ""), ("label", ""), ("plot", ""), ("filter", "unfiltered_")])
+def test_poses_made_earlier_are_staged_whoever_has_made_them(scratch, ask, upload, files, make, maker, prefix):
     video = upload(b"bytes", "a.mp4")
-    made = ask("video", [video], model="mouse")
-    records.claim("me", time.time(), 30)
-    (tmp_path / "poses.h5").write_bytes(b"poses")
-    poses = files.add(tmp_path / "poses.h5", "poses.h5", origin=made.analysis_id).file_id
-    records.succeed(made.analysis_id, "me", time.time(), {"h5_file": poses, "frames": 7}, [poses])
+    analysis_id, ids = make(maker, [video], POSES, prefix=prefix, model="mouse")
+    for wanting in ("label", "plot", "filter"):
+        own = {"windowlength": 9} if wanting == "filter" else {"pcutoff": 0.3}
+        (staged,) = scratch.prepare(ask(wanting, [video], model="mouse", **own)).poses
+        assert staged["analysis_id"] == analysis_id
+        assert staged["result"] == {"scorer": "DLC", "frames": 7, "provenance": None}
+        assert content_of(staged) == POSES
+        assert {Path(path).suffix for path in staged["files"].values()} == {".bin"}
+    assert scratch.prepare(ask("video", [video], model="mouse", formats=["parquet"])).poses == []
+    assert scratch.prepare(ask("label", [video], model="mouse", batch_size=3)).poses == [None]
+    assert scratch.prepare(ask("label", [video], model="mouse", pcutoff=0.4), "99.0").poses == [None]
+    files.delete(ids[f"{prefix}meta_file"])
+    assert scratch.prepare(ask("label", [video], model="mouse", pcutoff=0.5)).poses == [None]
 
-    order = scratch.prepare(ask("label", [video], model="mouse"))
-    assert order.poses["analysis_id"] == made.analysis_id
-    assert order.poses["result"] == {"h5_file": poses, "frames": 7}
-    assert {field: Path(path).read_bytes() for field, path in order.poses["files"].items()} == {"h5_file": b"poses"}
-    assert Path(order.poses["files"]["h5_file"]).suffix == ".h5"
 
-    assert scratch.prepare(ask("label", [video], model="mouse", batch_size=3)).poses is None
-    files.delete(poses)
-    assert scratch.prepare(ask("label", [video], model="mouse")).poses is None
+def test_where_the_newest_poses_are_gone_earlier_ones_are_staged(scratch, ask, upload, files, make):
+    video = upload(b"bytes", "a.mp4")
+    first, _ = make("video", [video], POSES, model="mouse")
+    second, ids = make("label", [video], {**POSES, "h5_file": b"the same, made again"}, model="mouse")
+    assert scratch.prepare(ask("label", [video], model="mouse", dotsize=3)).poses[0]["analysis_id"] == second
+    files.delete(ids["h5_file"])
+    assert scratch.prepare(ask("label", [video], model="mouse", dotsize=4)).poses[0]["analysis_id"] == first
+
+
+def test_a_result_without_its_poses_offers_none(scratch, ask, upload, make):
+    """Such as that of a labelled video for which poses were there already."""
+    video = upload(b"bytes", "a.mp4")
+    make("label", [video], {"video_file": b"labelled"}, model="mouse")
+    assert scratch.prepare(ask("label", [video], model="mouse", dotsize=3)).poses == [None]
+
+
+def test_poses_that_went_to_the_same_request_again_stay_when_the_first_analysis_goes(
+    scratch, ask, upload, files, records, make
+):
+    video = upload(b"bytes", "a.mp4")
+    first, _ = make("video", [video], POSES, model="mouse")
+    again = ask("video", [video], model="mouse")
+    assert again.state == "succeeded"
+    forget(files, records, first)
+    (staged,) = scratch.prepare(ask("label", [video], model="mouse")).poses
+    assert staged["analysis_id"] == again.analysis_id
+    forget(files, records, again.analysis_id)
+    assert scratch.prepare(ask("label", [video], model="mouse", dotsize=3)).poses == [None]
+
+
+class Both(Analysis):
+    """A video of each camera of the demo's 3D model."""
+
+    name = "both"
+    inputs = Inputs(at_least=2, at_most=None)
+    model_kind = "3d"
+    by_camera = True
+    starts_from_poses = True
+
+    class Parameters(BaseParameters):
+        model: str
+        cameras: Cameras = None
+        size: int = 1
+
+    @classmethod
+    def poses(cls, parameters, model):
+        return poses_by(parameters, model)
+
+
+class AfterBoth(Both):
+    """What goes on with the result of `Both`."""
+
+    name = "after-both"
+
+    @classmethod
+    def starts_from(cls, parameters):
+        return "both", parameters.model_dump()
+
+
+class Boards(Analysis):
+    """Pictures by camera."""
+
+    name = "boards"
+    by_camera = True
+    inputs = Inputs(at_least=1, at_most=None)
+
+    class Parameters(BaseParameters):
+        cameras: Cameras = None
+
+
+@pytest.fixture
+def more(monkeypatch):
+    known = {**registry(), "both": Both, "after-both": AfterBoth, "boards": Boards}
+    monkeypatch.setattr(base, "registry", lambda: known)
+
+
+@pytest.mark.usefixtures("more")
+def test_poses_of_each_camera_are_staged_for_its_own_video(scratch, ask, upload, make):
+    videos = [upload(content, f"{content.decode()}.mp4") for content in (b"one", b"two")]
+    analysis_id, _ = make("video", [videos[1]], POSES, model="mouse")  # by the 2D model of both cameras
+    order = scratch.prepare(ask("both", videos, model="tray"))
+    assert order.poses[0] is None
+    assert order.poses[1]["analysis_id"] == analysis_id
+    assert content_of(order.poses[1]) == POSES
+    assert [(Path(each["path"]).name, each["camera"]) for each in order.inputs] == [
+        ("video-1.mp4", "camera-1"),
+        ("video-2.mp4", "camera-2"),
+    ]
+
+
+@pytest.mark.usefixtures("more")
+def test_poses_of_a_camera_are_staged_for_a_labelled_video(scratch, ask, upload, make):
+    videos = [upload(content, f"{content.decode()}.mp4") for content in (b"one", b"two")]
+    analysis_id, _ = make("both", videos, POSES, prefix="camera-2_", model="tray")
+    assert scratch.prepare(ask("label", [videos[0]], model="mouse")).poses == [None]
+    (staged,) = scratch.prepare(ask("label", [videos[1]], model="mouse")).poses
+    assert staged["analysis_id"] == analysis_id
+    assert staged["result"]["frames"] == 7
+
+
+@pytest.mark.usefixtures("more")
+def test_the_whole_result_of_an_earlier_analysis_is_staged_where_it_is_started_from(scratch, ask, upload, files, make):
+    videos = [upload(content, f"{content.decode()}.mp4") for content in (b"one", b"two")]
+    assert scratch.prepare(ask("after-both", videos, model="tray", size=2)).earlier is None
+    made = {"csv_file": b"points", "left / top_file": b"any name"}
+    analysis_id, ids = make("both", videos, made, model="tray", size=2)
+    order = scratch.prepare(ask("after-both", videos, model="tray", size=2))
+    assert order.earlier["analysis_id"] == analysis_id
+    assert order.earlier["result"]["csv_file"] == ids["csv_file"]
+    assert content_of(order.earlier) == made
+    assert all(Path(path).is_relative_to(order.scratch) for path in order.earlier["files"].values())
+    assert scratch.prepare(ask("after-both", videos, model="tray", size=1)).earlier is None
+    files.delete(ids["csv_file"])
+    assert scratch.prepare(ask("after-both", videos, model="tray", size=2)).earlier is None
+
+
+@pytest.mark.usefixtures("more")
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".toml", ".pickle", ".yaml", ".yml", ".xml"])
+def test_pictures_and_calibrations_keep_their_suffix_and_have_their_camera(scratch, ask, upload, suffix):
+    ids = [upload(bytes([number]), f"Bild {number}{suffix.upper()}") for number in range(3)]
+    order = scratch.prepare(ask("boards", cameras={"top": ids[:2], "side": ids[2:]}))
+    assert [Path(each["path"]).name for each in order.inputs] == [f"video-{number}{suffix}" for number in (1, 2, 3)]
+    assert [each["camera"] for each in order.inputs] == ["top", "top", "side"]
 
 
 @pytest.mark.parametrize(("option", "told"), [("", None), ("/srv/the zoo", "/srv/the zoo"), ("~/zoo", "/home/me/zoo")])

@@ -25,6 +25,7 @@ CONFIG = {
     "iteration": 1,
     "snapshotindex": -1,
 }
+SHUFFLES = {"shuffle_left": 2, "shuffle_right": 2, "trainingsetindex_left": 0, "trainingsetindex_right": 0}
 THREE_D = {"Task": "reach3d", "scorer": "me", "date": "Nov1", "camera_names": ["left", "right"], "skeleton": []}
 
 
@@ -63,7 +64,7 @@ def three_d(tmp_path, project):
         if calibrated:
             (root / "camera_matrix/stereo_params.pickle").write_bytes(b"stereo")
         two_d = str(project())
-        values = {**THREE_D, "config_file_left": two_d, "config_file_right": two_d, **changes}
+        values = {**THREE_D, "config_file_left": two_d, "config_file_right": two_d, **SHUFFLES, **changes}
         (root / "config.yaml").write_text(yaml.safe_dump({key: value for key, value in values.items() if value}))
         return root / "config.yaml"
 
@@ -98,6 +99,8 @@ def test_what_is_shown_of_a_model(project):
             {"name": "snapshot-090", "shuffle": 2, "trainingsetindex": 0, "snapshot_index": 1},
             {"name": "snapshot-best-008", "shuffle": 2, "trainingsetindex": 0, "snapshot_index": 2},
         ],
+        "camera_models": [],
+        "calibration": None,
         "problem": None,
     }
 
