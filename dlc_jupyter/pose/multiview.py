@@ -227,8 +227,8 @@ def check_rates(names: Sequence[str], rates: Sequence[float]) -> None:
         raise AnalysisFailed(
             f"The videos are of different frame rate: {names[fastest]} has {rates[fastest]:.6g} frames a second, "
             f"{names[slowest]} has {rates[slowest]:.6g}.",
-            hint="Cameras must take their pictures at the same moments. If they did, and only the files say otherwise, go "
-            "on with on_length_mismatch=truncate.",
+            hint="Cameras must take their pictures at the same moments. If they did, and only the files say otherwise, "
+            "go on with on_length_mismatch=truncate.",
             kind="RateMismatch",
         )
 

@@ -155,6 +155,14 @@ def test_the_same_poses_twice_are_refused() -> None:
     assert refused.value.kind == "SamePoses"
 
 
+def test_a_sample_in_which_nothing_is_seen_proves_nothing() -> None:
+    rig, pixels = recording(3)
+    empty = Sample.of(np.full_like(pixels, np.nan), None, 0.4)
+    seen_elsewhere = replace(empty, likely=np.full(3, 0.2))
+    check_poses(rig.names, seen_elsewhere, 0.4)
+    assert diagnose(rig, seen_elsewhere) == []
+
+
 @pytest.mark.parametrize("frames", [0, 1, 2, 5, 40, 100, 100_000])
 def test_a_sample_of_any_length(frames: int) -> None:
     taken = windows(frames, 12)

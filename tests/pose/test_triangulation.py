@@ -10,6 +10,7 @@ from scipy.optimize import least_squares
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.calibrations import stereo_parameters
 from dlc_jupyter.pose.cameras import Camera, Rig
+from dlc_jupyter.pose.least_squares import refined
 from dlc_jupyter.pose.triangulation import Method, Triangulated, subsets, triangulate
 from tests.pose import rigs
 
@@ -134,6 +135,17 @@ def test_refinement_lets_large_distances_count_less() -> None:
     assert np.median(robust) < 0.5 * np.median(as_they_are)
 
 
+def test_refinement_comes_from_afar_and_never_makes_worse() -> None:
+    rig, truth, pixels = seen(3, frames=60, noise=1.0)
+    flat, goal = pixels.reshape(3, -1, 2), truth.reshape(-1, 3).T
+    start = goal + np.random.default_rng(0).normal(size=goal.shape) * 150
+    weights, scales = np.ones(flat.shape[:-1]), np.full(3, 1e9)
+    there = refined(rig, start, flat, weights, scales)
+    assert np.percentile(np.linalg.norm(there - goal, axis=0), 90) < 10
+    before, after = (np.linalg.norm(rig.project(each.T) - flat, axis=-1) for each in (start, there))
+    assert (np.nan_to_num((after**2).sum(0), nan=np.inf) <= np.nan_to_num((before**2).sum(0), nan=np.inf)).all()
+
+
 # -- what is left out --------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +229,21 @@ def test_what_would_be_behind_a_camera_is_no_point() -> None:
     kept = triangulate(rig, pixels, method=Method(as_deeplabcut=stereo_parameters(rig)))
     assert np.isfinite(kept.points).all()
     assert np.isnan(kept.error[50:]).all()
+
+
+def test_cameras_that_agree_on_what_is_behind_them_do_not_agree() -> None:
+    rig = rigs.rig(6, distorted=False)
+    truth = rigs.motion(50, 3)
+    pixels = rig.project(truth)
+    middle = np.mean([camera.centre for camera in rig.cameras], axis=0)
+    behind = rigs.CENTRE + 6 * (middle - rigs.CENTRE)
+    for index, camera in enumerate(rig.cameras[2:], 2):  # four against two
+        x, y, depth = camera.seen(behind)
+        assert depth < 0
+        pixels[index] = camera.pixels(np.array([x, y]) / depth)
+    found = triangulate(rig, pixels)
+    assert away(found, truth).max() < 1e-6
+    assert (found.cameras == 2).all()
 
 
 def test_the_numbers_depend_neither_on_threads_nor_on_what_else_is_asked() -> None:
