@@ -136,12 +136,13 @@ def test_refinement_lets_large_distances_count_less() -> None:
 
 
 def test_refinement_comes_from_afar_and_never_makes_worse() -> None:
-    rig, truth, pixels = seen(3, frames=60, noise=1.0)
-    flat, goal = pixels.reshape(3, -1, 2), truth.reshape(-1, 3).T
-    start = goal + np.random.default_rng(0).normal(size=goal.shape) * 150
-    weights, scales = np.ones(flat.shape[:-1]), np.full(3, 1e9)
+    rig, truth, pixels = seen(2, noise=1.0)
+    flat, goal = pixels.reshape(2, -1, 2), truth.reshape(-1, 3).T
+    start = goal + np.random.default_rng(1).normal(size=goal.shape) * 300  # half of the way to the cameras
+    weights, scales = np.ones(flat.shape[:-1]), np.full(2, 1e9)
     there = refined(rig, start, flat, weights, scales)
-    assert np.percentile(np.linalg.norm(there - goal, axis=0), 90) < 10
+    # Without damping 64 % get there.
+    assert (np.linalg.norm(there - goal, axis=0) < 15).mean() > 0.75
     before, after = (np.linalg.norm(rig.project(each.T) - flat, axis=-1) for each in (start, there))
     assert (np.nan_to_num((after**2).sum(0), nan=np.inf) <= np.nan_to_num((before**2).sum(0), nan=np.inf)).all()
 
