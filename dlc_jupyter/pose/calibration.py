@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -149,8 +150,9 @@ def calibrate(
     fisheye : bool
         Use OpenCV's fisheye model, for lenses that see more than about 120 degrees.
     floor : int, optional
-        The number of a picture in which the board lies on the floor. The scene's axes are the board's then: the first
-        corner is the origin, x goes along its columns, z up. Otherwise they are those of the first camera.
+        The picture, counted from 0 among those that were looked into, in which the board lies on the floor. The scene's
+        axes are the board's then: the first corner is the origin, x goes along its columns, z up. Otherwise they are
+        those of the first camera.
     check : callable
         Called now and then; what it raises ends the work.
 
@@ -171,13 +173,7 @@ def calibrate(
         check()
         lenses.append(calibrate_lens(board, each, reasons, fisheye=fisheye))
     sightings = [
-        {
-            number: extrinsics.Sighting(
-                each.corners[number], *extrinsics.pose_of(board, each.corners[number], lens.camera)
-            )
-            for number in sorted(each.corners.keys() - reasons.keys())
-        }
-        for each, lens, reasons in zip(views, lenses, left_out, strict=True)
+        _sightings(board, each, lens, reasons) for each, lens, reasons in zip(views, lenses, left_out, strict=True)
     ]
     check()
     guess = extrinsics.guess(board, [lens.camera for lens in lenses], sightings)
@@ -187,6 +183,20 @@ def calibrate(
     joint = _Joint(board, views, lenses, guess, left_out, chosen)
     scene = joint.adjusted(check)
     return _report(board, views, lenses, guess, joint, scene, floor)
+
+
+def _sightings(
+    board: Board, views: CameraViews, lens: Lens, left_out: dict[int, str]
+) -> dict[int, extrinsics.Sighting]:
+    """Return where the board is in each picture of a camera; add those in which that cannot be told to `left_out`."""
+    found = {}
+    for number in sorted(views.corners.keys() - left_out.keys()):
+        corners = views.corners[number]
+        try:
+            found[number] = extrinsics.Sighting(corners, *extrinsics.pose_of(board, corners, lens.camera))
+        except (cv2.error, IndexError):
+            left_out[number] = "the corners that were found do not tell where the board is"
+    return found
 
 
 def _chosen(views: Sequence[CameraViews], left_out: Sequence[dict[int, str]], floor: int | None) -> list[int]:
