@@ -27,7 +27,7 @@ from dlc_jupyter.handlers.poses import pose_handlers
 from dlc_jupyter.handlers.system import system_handlers
 from dlc_jupyter.jobs.queue import Doorbell
 from dlc_jupyter.jobs.records import ACTIVE, Records
-from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.jobs.requests import Requests, models_of
 from dlc_jupyter.jobs.status import StatusBoard
 from dlc_jupyter.jobs.supervisor import WorkerSupervisor
 from dlc_jupyter.pose.models import Models
@@ -76,7 +76,7 @@ def open_services(settings: Settings) -> Services:
         database = Database(database_url(root, settings.database_url), shared_memory=not is_network(root))
         opened.callback(database.close)
         files, records = FileStore(settings, database), Records(database)
-        models = Models(settings.models, settings.models_dir)
+        models = models_of(settings)
         requests = Requests(settings, models)
         board = StatusBoard(settings, database, files, records, requests)
         services = Services(settings, database, files, records, models, requests, board, Doorbell(settings))

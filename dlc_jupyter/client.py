@@ -145,7 +145,14 @@ class Client:
 
     # -- analyses ----------------------------------------------------------------------------------------------------
 
-    def run(self, analysis: str, file_ids: str | Sequence[str] = (), **parameters: Any) -> str:
+    def run(
+        self,
+        analysis: str,
+        file_ids: str | Sequence[str] = (),
+        *,
+        cameras: Mapping[str, str | Sequence[str]] | None = None,
+        **parameters: Any,
+    ) -> str:
         """Ask for an analysis of stored files, and return its id; it waits in the queue for its turn.
 
         Parameters
@@ -153,12 +160,18 @@ class Client:
         analysis : str
             Its name, such as ``video``.
         file_ids : str or sequence of str
-            One video, or one for each camera.
+            One video, or one for each camera, in the order of the cameras.
+        cameras : mapping of str to str or sequence of str, optional
+            The files by camera, in the place of `file_ids`: ``{"camera-1": left, "camera-2": right}``.
         **parameters
             That analysis's own, such as ``model="demo-mouse"``.
         """
         ids = [file_ids] if isinstance(file_ids, str) else list(file_ids)
         asked = {"analysis": analysis, **parameters, **({"file_id": ids} if ids else {})}
+        if cameras is not None:
+            asked["cameras"] = {
+                name: given if isinstance(given, str) else list(given) for name, given in cameras.items()
+            }
         created = self._json(
             "POST", "analysis", body=json.dumps(asked).encode(), headers={"Content-Type": "application/json"}
         )
@@ -247,6 +260,38 @@ class Client:
     def models(self) -> list[dict[str, Any]]:
         """Return the registered models."""
         return list(self._json("GET", "model"))
+
+    def add_model(self, name: str, calibration: str, models: str | Mapping[str, str], **options: Any) -> dict[str, Any]:
+        """Make a 3D model of calibrated cameras, and return it as `models` lists it.
+
+        Parameters
+        ----------
+        name : str
+            What it is to be called.
+        calibration : str
+            The id of a ``calibration.toml``, as the analysis ``calibrate`` makes it. It names the cameras.
+        models : str or mapping of str to str
+            The 2D model that looks at the videos of all cameras, or that of each.
+        **options
+            ``shuffle, trainingsetindex, skeleton, pcutoff``.
+
+        Raises
+        ------
+        Refusal
+            There is a model of that name, no such file or 2D model, or they do not fit together.
+        """
+        asked = {
+            "name": name,
+            "calibration": calibration,
+            "models": models if isinstance(models, str) else dict(models),
+            **options,
+        }
+        body = json.dumps(asked).encode()
+        return dict(self._json("POST", "model", body=body, headers={"Content-Type": "application/json"}))
+
+    def delete_model(self, name: str) -> None:
+        """Remove a 3D model that `add_model` has made."""
+        self._discard("DELETE", f"model/{_one(name)}")
 
     def server(self) -> dict[str, Any]:
         """Return how worker, engine and queue are, the devices, the free disk and the versions."""

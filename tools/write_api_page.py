@@ -69,6 +69,9 @@ def _call(verb: str, path: str, operation: Mapping[str, Any], in_path: list[Any]
     if takes:
         parts.append("\n| parameter | where | what it is |\n|---|---|---|")
         parts += [f"| `{each['name']}` | {each['in']} | {_cell(each['description'])} |" for each in takes]
+    for schema in _body(operation):
+        parts.append("\n| field of the body | values | default | what it is |\n|---|---|---|---|")
+        parts += _fields(schema)
     parts.append("\n| status | when |\n|---|---|")
     parts += [
         f"| {status} | {_cell(answer['description'])} |"
@@ -78,14 +81,26 @@ def _call(verb: str, path: str, operation: Mapping[str, Any], in_path: list[Any]
     return "\n".join(parts) + "\n"
 
 
+def _body(operation: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the schema of a JSON body, where it is this call's own; those of the analyses come later."""
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    if "properties" in schema:
+        yield schema
+
+
+def _fields(schema: Mapping[str, Any], besides: tuple[str, ...] = ()) -> Iterator[str]:
+    required = set(schema.get("required", ()))
+    for field, known in schema["properties"].items():
+        if field not in besides:
+            default = "required" if field in required else _value(known.get("default"))
+            yield f"| `{field}` | {_cell(values(known))} | {default} | {_cell(known.get('description', ''))} |"
+
+
 def _analysis(name: str, schema: Mapping[str, Any]) -> str:
     parts = [f"### {name}\n", registry()[name].summary(), "\n| parameter | values | default | what it is |"]
     parts.append("|---|---|---|---|")
-    required = set(schema.get("required", ()))
-    for field, known in schema["properties"].items():
-        if field not in ("analysis", "file_id", "fresh"):
-            default = "required" if field in required else _value(known.get("default"))
-            parts.append(f"| `{field}` | {_cell(values(known))} | {default} | {_cell(known.get('description', ''))} |")
+    parts += _fields(schema, besides=("analysis", "file_id", "fresh"))
     parts += ["\n| field of the result | what it is |", "|---|---|"]
     parts += [f"| `{field}` | {_cell(meaning)} |" for field, meaning in registry()[name].results.items()]
     return "\n".join(parts) + "\n"
@@ -104,6 +119,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return f"`{schema['const']}`"
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
+    if schema.get("type") == "object" and "additionalProperties" in schema:
+        return f"names with {_kind(schema['additionalProperties'])}"
     words = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`", "string": "text"}
     return " ".join([words.get(str(schema.get("type")), "any"), *_bounds(schema)])
 

@@ -327,7 +327,7 @@ class Analysis:
         try:
             return cls.Parameters.model_validate(dict(values))
         except pydantic.ValidationError as error:
-            raise cls.refusal([_explain(found, cls.Parameters.model_fields) for found in error.errors()]) from None
+            raise cls.refusal(wrong_fields(error, cls.Parameters)) from None
 
     @classmethod
     def refusal(cls, errors: Sequence[Mapping[str, str]]) -> BadRequest:
@@ -337,6 +337,11 @@ class Analysis:
             reason="bad-parameters",
             errors=list(errors),
         )
+
+
+def wrong_fields(error: pydantic.ValidationError, parameters: type[pydantic.BaseModel]) -> list[dict[str, str]]:
+    """Return the ``field`` and ``message`` of each value that was not valid."""
+    return [_explain(found, parameters.model_fields) for found in error.errors()]
 
 
 def _explain(found: Any, known: Mapping[str, Any]) -> dict[str, str]:

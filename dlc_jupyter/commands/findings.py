@@ -24,8 +24,9 @@ from dlc_jupyter.commands.options import CommandError
 from dlc_jupyter.commands.terminal import duration
 from dlc_jupyter.jobs import devices
 from dlc_jupyter.jobs.engine import BESIDES
+from dlc_jupyter.jobs.requests import models_of
 from dlc_jupyter.jobs.roster import Roster
-from dlc_jupyter.pose.models import Model, Models
+from dlc_jupyter.pose.models import Model
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.disk import readable
 
@@ -324,7 +325,7 @@ def _last_heard(settings: Settings) -> float | None:
 
 def models(settings: Settings) -> list[Finding]:
     """Look at every registered model."""
-    found = Models(settings.models, settings.models_dir).all()
+    found = models_of(settings).all()
     if not found:
         advice = "Register your DeepLabCut projects: dlc-jupyter models says how. dlc-jupyter demo brings its own."
         return [warning("Models", "none is registered", advice)]

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from dlc_jupyter.errors import Ambiguous, Conflict, NotFound
 from dlc_jupyter.jobs import rows
-from dlc_jupyter.jobs.record import FINISHED, Record, State
+from dlc_jupyter.jobs.record import ACTIVE, FINISHED, Record, State
 from dlc_jupyter.storage.database import Database, analyses, analysis_files, begins_with, files
 
 #: Most ids in one statement: databases limit how many values it may have.
@@ -92,6 +92,12 @@ class Listing:
                 sa.select(analyses.c.state, sa.func.count().label("number")).group_by(analyses.c.state)
             )
             return {row.state: row.number for row in found}
+
+    def active_with_model(self, name: str) -> list[str]:
+        """Return the ids of queued and running analyses that were asked for with the model of a name."""
+        query = sa.select(analyses.c.analysis_id, analyses.c.parameters).where(analyses.c.state.in_(ACTIVE))
+        with self.database.read() as connection:
+            return [row.analysis_id for row in connection.execute(query) if row.parameters.get("model") == name]
 
     def next_queued(self) -> Record | None:
         """Return the analysis that would be claimed next, without claiming it."""

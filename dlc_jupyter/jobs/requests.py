@@ -25,6 +25,11 @@ from dlc_jupyter.pose.projects import expanded, read_model
 from dlc_jupyter.settings import Settings
 
 
+def models_of(settings: Settings) -> Models:
+    """Return the models of a server: those in its settings, and those made in its data folder."""
+    return Models(settings.models, settings.models_dir, settings.root / "models")
+
+
 @dataclass(frozen=True)
 class Keys:
     """Hashes of all that decides what an analysis makes.

@@ -34,10 +34,9 @@ from dlc_jupyter.jobs.lock import worker_lock, worker_prefix
 from dlc_jupyter.jobs.queue import remake_huey
 from dlc_jupyter.jobs.record import Record, iso
 from dlc_jupyter.jobs.records import Records
-from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.jobs.requests import Requests, models_of
 from dlc_jupyter.jobs.roster import Roster
 from dlc_jupyter.jobs.scratch import Scratch
-from dlc_jupyter.pose.models import Models
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage import disk
 from dlc_jupyter.storage.database import Database, database_url
@@ -161,7 +160,7 @@ class Worker:
         self.records = Records(self.database)
         self.roster = Roster(self.database)
         self.files = FileStore(settings, self.database)
-        models = Models(settings.models, settings.models_dir)
+        models = models_of(settings)
         self.requests = Requests(settings, models)
         self.scratch = Scratch(settings, self.files, self.records, models, self.requests)
         self.threads = settings.threads or devices.processor_threads()

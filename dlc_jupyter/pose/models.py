@@ -17,8 +17,9 @@ from typing import Any
 
 import yaml
 
-from dlc_jupyter.errors import BadRequest, NotFound
+from dlc_jupyter.errors import BadRequest, Conflict, NotFound
 from dlc_jupyter.pose.digests import Digests, read_sha256
+from dlc_jupyter.pose.made_models import MadeModels, New3D, model_exists
 from dlc_jupyter.pose.project_files import (
     CALIBRATION,
     CAMERA_MATRIX,
@@ -44,7 +45,9 @@ _TEXT = (".yaml", ".yml")
 
 
 class Models:
-    """The models of one server: those registered by name, and those found below a folder. Registered names win.
+    """The models of one server: those registered by name, those made here, and those found below a folder.
+
+    Where a name is taken twice, it is theirs in this order.
 
     Parameters
     ----------
@@ -52,11 +55,14 @@ class Models:
         A name, and the path of a config.yaml or of the project's folder (`Settings.models`).
     models_dir : str
         The folder to look below, or "" (`Settings.models_dir`).
+    made_dir : Path, optional
+        The folder of those made here; None: none is.
     """
 
-    def __init__(self, models: Mapping[str, str], models_dir: str) -> None:
+    def __init__(self, models: Mapping[str, str], models_dir: str, made_dir: Path | None = None) -> None:
         self._registered = dict(models)
         self._models_dir = models_dir
+        self._made = MadeModels(made_dir) if made_dir else None
         self._digests = Digests(_digest)
 
     def all(self) -> list[Model]:
@@ -79,9 +85,7 @@ class Models:
         """
         config = self._config(name)
         if config is None:
-            known = sorted(self._configs())
-            there_are = f"There are: {', '.join(known)}." if known else "None is registered on this server."
-            raise NotFound(f"There is no model {name!r}. {there_are}", reason="unknown-model", models=known)
+            raise self._unknown(name)
         model = read_model(name, config)
         if model.problem is not None:
             raise BadRequest(f"The model {name!r} cannot be used: {model.problem}", reason="broken-model")
@@ -91,6 +95,44 @@ class Models:
                 reason="wrong-model-kind",
             )
         return model
+
+    def make(self, new: New3D) -> Model:
+        """Make a 3D model, and return it.
+
+        Raises
+        ------
+        BadRequest
+            See `MadeModels.make`.
+        Conflict
+            ``model-exists``: there is one of that name, wherever it lies.
+        """
+        if self._made is None or new.name in self._configs():
+            raise model_exists(new.name)
+        return read_model(new.name, self._made.make(new))
+
+    def remove(self, name: str) -> None:
+        """Remove a model that was made here.
+
+        Raises
+        ------
+        NotFound
+            There is none of that name.
+        Conflict
+            ``model-registered``: it is there by the server's configuration.
+        """
+        if self._made is None or name in self._registered or name not in self._made.configs():
+            if self._config(name) is None:
+                raise self._unknown(name)
+            raise Conflict(
+                f"The model {name!r} was not made here: take it out of the server's configuration.",
+                reason="model-registered",
+            )
+        self._made.remove(name)
+
+    def _unknown(self, name: str) -> NotFound:
+        known = sorted(self._configs())
+        there_are = f"There are: {', '.join(known)}." if known else "None is registered on this server."
+        return NotFound(f"There is no model {name!r}. {there_are}", reason="unknown-model", models=known)
 
     def fingerprint(self, model: Model, *, trainingsetindex: int | None = None, shuffle: int | None = None) -> str:
         """Return a SHA-256 (hex) over the files that decide its results.
@@ -143,10 +185,14 @@ class Models:
         """Return where a model lies; the folder with all models is looked through for those only that lie there."""
         if name in self._registered:
             return config_of(expanded(self._registered[name]).absolute())
-        return self._found().get(name)
+        made = self._made_configs().get(name)
+        return self._found().get(name) if made is None else made
 
     def _configs(self) -> dict[str, Path]:
-        return self._found() | self._registered_configs()
+        return self._found() | self._made_configs() | self._registered_configs()
+
+    def _made_configs(self) -> dict[str, Path]:
+        return self._made.configs() if self._made else {}
 
     def _registered_configs(self) -> dict[str, Path]:
         return {name: config_of(expanded(path).absolute()) for name, path in self._registered.items()}

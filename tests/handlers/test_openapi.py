@@ -84,15 +84,18 @@ async def test_a_request_is_described_by_the_analysis_s_own_parameters(spec: dic
     for name, analysis in registry().items():
         request = schemas[f"{name}.Request"]
         assert set(analysis.Parameters.model_fields) <= set(request["properties"])
-        assert ("file_id" in request["required"]) == (analysis.inputs.at_least > 0)
+        needs_files = analysis.inputs.at_least > 0 and not analysis.by_camera
+        assert ("file_id" in request["required"]) == needs_files
     body = spec["paths"]["/analysis"]["post"]["requestBody"]["content"]
     assert set(body) == {"application/json", "multipart/form-data", "application/x-www-form-urlencoded"}
 
 
 async def test_the_examples_are_what_they_show(spec: dict[str, Any]) -> None:
-    content = spec["paths"]["/analysis"]["post"]["requestBody"]["content"]["application/json"]
-    for example in content["examples"].values():
-        conform(example["value"], content["schema"], spec)
+    for path in ("/model", "/analysis"):
+        content = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        assert content["examples"]
+        for example in content["examples"].values():
+            conform(example["value"], content["schema"], spec)
     with pytest.raises(jsonschema.ValidationError):
         conform({"analysis": "sleep", "time": -1}, content["schema"], spec)
 

@@ -1,0 +1,243 @@
+"""3D models made here: DeepLabCut projects of calibrated cameras and the 2D models that look at their videos.
+
+Such a project is as `deeplabcut.create_new_project_3d` makes it, with a ``calibration.toml`` beside its config.yaml. It
+has no ``camera_matrix/stereo_params.pickle``: this package needs none, and writing one takes OpenCV, which a server has
+not.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlc_jupyter.errors import AnalysisFailed, BadRequest, Conflict
+from dlc_jupyter.pose import calibration_toml
+from dlc_jupyter.pose.project_files import CALIBRATION, CAMERA_MATRIX, CONFIG, listed
+from dlc_jupyter.pose.projects import Model, lacking_bodyparts, lacking_network, read_model
+
+#: What a model may be called that is made here: its folder has that name.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_NAME = re.compile(NAME.replace("$", r"\Z"))
+
+#: Below this likelihood DeepLabCut leaves positions out, in a new 3D project.
+PCUTOFF = 0.4
+
+# What a camera may be called: its name is part of the names of fields and files.
+_CAMERA = re.compile(r"\w[\w .-]{0,49}\Z")
+
+
+@dataclass(frozen=True)
+class New3D:
+    """A 3D model that is to be made.
+
+    Attributes
+    ----------
+    name : str
+        As `NAME` allows.
+    calibration : Path
+        A ``calibration.toml``; it names the cameras.
+    models : mapping of str to Model
+        The 2D model of each camera, by the camera's name.
+    shuffle, trainingsetindex : int or None
+        Which network of theirs. None: the first one, where the usual one (1 and 0) was not trained.
+    skeleton : sequence of (str, str), optional
+        Pairs of body parts. None: as in the first camera's model.
+    pcutoff : float
+        Positions with a likelihood below this are left out.
+    """
+
+    name: str
+    calibration: Path
+    models: Mapping[str, Model]
+    shuffle: int | None = None
+    trainingsetindex: int | None = None
+    skeleton: Sequence[Sequence[str]] | None = None
+    pcutoff: float = PCUTOFF
+
+
+class MadeModels:
+    """The 3D models of one folder, each in a folder of its own name.
+
+    Parameters
+    ----------
+    folder : Path
+        It is made with the first of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def configs(self) -> dict[str, Path]:
+        """Return the config.yaml of each, by its name."""
+        return {path.name: path / CONFIG for path in listed(self._folder) if _NAME.match(path.name) and path.is_dir()}
+
+    def make(self, new: New3D) -> Path:
+        """Make a model, which is there whole or not at all, and return its config.yaml.
+
+        Raises
+        ------
+        BadRequest
+            The name is none, the file is no calibration of two cameras or more, or the 2D models do not fit it.
+        Conflict
+            There is one of that name (``model-exists``).
+        """
+        if not _NAME.match(new.name):
+            raise BadRequest(
+                "The name of a model has up to 100 letters, digits, dots, hyphens and underscores, and begins with a "
+                "letter or digit.",
+                reason="bad-model-name",
+            )
+        cameras = cameras_of(new.calibration)
+        values = _config(new, cameras)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = self._folder / f".{secrets.token_hex(8)}"
+        try:
+            (unfinished / CAMERA_MATRIX).mkdir(parents=True)
+            shutil.copyfile(new.calibration, unfinished / CALIBRATION)
+            (unfinished / CONFIG).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), "utf-8")
+            for path in (unfinished / CALIBRATION, unfinished / CONFIG, unfinished):
+                _sync(path)
+            problem = read_model(new.name, unfinished / CONFIG).problem
+            if problem is not None:
+                raise BadRequest(f"Such a model could not be used: {problem}", reason="broken-model")
+            self._take(unfinished, new.name)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return self._folder / new.name / CONFIG
+
+    def _take(self, unfinished: Path, name: str) -> None:
+        try:
+            unfinished.rename(self._folder / name)
+        except OSError:
+            if not (self._folder / name).exists():
+                raise
+            raise model_exists(name) from None
+        _sync(self._folder)
+
+    def remove(self, name: str) -> None:
+        """Remove the model of that name, which is there."""
+        gone = self._folder / f".{secrets.token_hex(8)}"
+        (self._folder / name).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def model_exists(name: str) -> Conflict:
+    """Return the refusal of a name that is taken."""
+    return Conflict(f"There is a model {name!r} already. Give the new one another name.", reason="model-exists")
+
+
+def cameras_of(calibration: Path) -> list[str]:
+    """Return the names of the cameras in a ``calibration.toml``.
+
+    Raises
+    ------
+    BadRequest
+        It is none, or not of two cameras or more (``bad-calibration``).
+    """
+    try:
+        names = calibration_toml.summary(calibration)["cameras"]
+        cameras, _ = calibration_toml.parse(calibration.read_text("utf-8-sig"))
+    except AnalysisFailed as error:
+        raise _bad(f"{error.message} Give the calibration.toml that the analysis calibrate has made.") from None
+    if len(names) < 2:
+        raise _bad(f"It has one camera only ({names[0]}). A 3D model needs two or more.")
+    if len(set(names)) < len(names):
+        raise _bad("Two cameras have the same name.")
+    for name, camera in zip(names, cameras, strict=True):
+        if not _CAMERA.match(name):
+            raise _bad(
+                f"A camera cannot be called {name[:50]!r}. Its name may have up to 50 letters, digits, blanks, dots, "
+                "hyphens and underscores, and begins with a letter or digit."
+            )
+        for field, wanted in _SHAPES.items():
+            if not _has_shape(camera[field], wanted):
+                raise _bad(f"{field} of {name} is not what it should be: {' x '.join(map(str, wanted))} numbers.")
+    return list(names)
+
+
+#: How many numbers there are of each kind in the table of a camera; those of the distortion depend on the lens.
+_SHAPES = {"size": (2,), "matrix": (3, 3), "rotation": (3,), "translation": (3,)}
+
+
+def _has_shape(value: Any, shape: Sequence[int]) -> bool:
+    if not shape:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, list) and len(value) == shape[0] and all(_has_shape(each, shape[1:]) for each in value)
+
+
+def _bad(message: str) -> BadRequest:
+    return BadRequest(f"The calibration cannot be used. {message}", reason="bad-calibration")
+
+
+def _config(new: New3D, cameras: Sequence[str]) -> dict[str, Any]:
+    """Return the values of config.yaml, in DeepLabCut's order."""
+    if unknown := sorted(set(new.models) - set(cameras)):
+        raise BadRequest(
+            f"The calibration has no camera {', '.join(unknown)}. There are: {', '.join(cameras)}.",
+            reason="unknown-camera",
+            cameras=list(cameras),
+        )
+    if missing := [camera for camera in cameras if camera not in new.models]:
+        raise BadRequest(
+            f"There is no 2D model for {', '.join(missing)}. The calibration has the cameras {', '.join(cameras)}.",
+            reason="missing-camera",
+            cameras=list(cameras),
+        )
+    first = new.models[cameras[0]]
+    networks = {camera: _network(new, camera, new.models[camera]) for camera in cameras}
+    skeleton = [list(pair) for pair in (first.skeleton if new.skeleton is None else new.skeleton)]
+    if skeleton and (lacking := lacking_bodyparts(first, [name for pair in skeleton for name in pair])):
+        raise BadRequest(f"The skeleton cannot be drawn. {lacking}", reason="bad-skeleton")
+    return {
+        "Task": new.name,
+        "scorer": "dlc_jupyter",
+        "date": f"{date.today():%b}{date.today().day}",
+        "project_path": new.name,
+        "skeleton": skeleton,
+        "skeleton_color": "black",
+        "pcutoff": new.pcutoff,
+        "colormap": "jet",
+        "dotsize": 15,
+        "alphaValue": 0.8,
+        "markerType": "*",
+        "markerColor": "r",
+        "num_cameras": len(cameras),
+        "camera_names": list(cameras),
+        "scorername_3d": "DLC_3D",
+        **{f"config_file_{camera}": str(new.models[camera].config) for camera in cameras},
+        **{
+            f"{key}_{camera}": value
+            for camera, network in networks.items()
+            for key, value in zip(("shuffle", "trainingsetindex"), network, strict=True)
+        },
+    }
+
+
+def _network(new: New3D, camera: str, model: Model) -> tuple[int, int]:
+    """Return shuffle and trainingsetindex of the network of a camera's 2D model."""
+    shuffle = 1 if new.shuffle is None else new.shuffle
+    index = 0 if new.trainingsetindex is None else new.trainingsetindex
+    lacking = lacking_network(model, index, shuffle)
+    if lacking and new.shuffle is None and new.trainingsetindex is None:
+        return model.snapshots[0].shuffle, model.snapshots[0].trainingsetindex
+    if lacking:
+        raise BadRequest(f"{camera}: {lacking}", reason="unknown-network")
+    return shuffle, index
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
