@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -245,10 +246,8 @@ class Scene:
         points = self._visible(points)
         self._draw_shadows(picture, eye, points)
         if trail is not None and len(trail) > 1:
-            pixels, _depth = eye.project(self._visible(trail))
-            for animal, part in np.argwhere(np.isfinite(pixels[..., 0]).sum(axis=0) > 1).tolist():
-                path = pixels[:, animal, part]
-                draw_trail(picture, path, self._trails[animal][part], max(1, round(2 * self._scale)))
+            before = eye.project(self._visible(trail))[0]
+            draw_trails(picture, before, self._trails, max(1, round(2 * self._scale)))
         pixels, depth = eye.project(points)
         near = self._eye.distance - self.box.radius
         with np.errstate(invalid="ignore"):
@@ -359,22 +358,31 @@ def _ball(color: Color, haze: float) -> tuple[Color, Color, Color]:
     return rim, body, shine
 
 
-def draw_trail(picture: Pictures, path: Array, colors: Sequence[Color], thick: int) -> None:
-    """Draw a line through where a point was; it has gaps where it was not.
+def draw_trails(picture: Pictures, paths: Array, colors: Sequence[Sequence[Sequence[Color]]], thick: int) -> None:
+    """Draw lines through where points were; they have gaps where these were not.
 
     Parameters
     ----------
-    path : ndarray of float, shape (frames, 2)
+    paths : ndarray of float, shape (frames, individuals, bodyparts, 2)
         In pixels, the oldest first.
-    colors : sequence of colour
+    colors : sequence of colour, by individual and body part
         From the newest part of the trail to the oldest.
     """
     with np.errstate(invalid="ignore"):
-        there: Flags = np.asarray((np.abs(path) < FAR).all(axis=1))
-    path = np.where(there[:, None], path, 0.0)
-    pieces = np.round(np.stack([path[:-1], path[1:]], axis=1) * (1 << SHIFT)).astype(np.int32)
-    both = there[:-1] & there[1:]
-    age = (np.arange(len(pieces))[::-1] * len(colors)) // len(pieces)
-    for number in range(len(colors) - 1, -1, -1):
-        if len(chosen := pieces[both & (age == number)]):
-            cv2.polylines(picture, list(chosen), False, colors[number], thick, cv2.LINE_AA, SHIFT)
+        there: Flags = np.asarray((np.abs(paths) < FAR).all(axis=-1))
+    points = np.round(np.where(there[..., None], paths, 0.0) * (1 << SHIFT)).astype(np.int32)
+    points = np.ascontiguousarray(np.moveaxis(points, 0, 2))  # each point's path in one piece, as OpenCV wants it
+    linked: Flags = there[:-1] & there[1:]
+    whole: Flags = np.asarray(linked.all(axis=0))
+    for animal, part in np.argwhere(linked.any(axis=0)).tolist():
+        fading = colors[animal][part]
+        groups = min(len(fading), max(1, len(linked) // 3))
+        bounds = np.linspace(0, len(linked), groups + 1).astype(int).tolist()
+        path = points[animal, part]
+        for number, (first, last) in enumerate(pairwise(bounds)):
+            color = fading[(groups - 1 - number) * (len(fading) - 1) // max(groups - 1, 1)]
+            if whole[animal, part]:
+                lines = [path[first : last + 1]]
+            else:
+                lines = [path[at : at + 2] for at in range(first, last) if linked[at, animal, part]]
+            cv2.polylines(picture, lines, False, color, thick, cv2.LINE_AA, SHIFT)

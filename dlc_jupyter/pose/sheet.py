@@ -15,7 +15,7 @@ from dlc_jupyter.pose.axes import INK, PALE, SHIFT
 from dlc_jupyter.pose.cameras import Array
 from dlc_jupyter.pose.frames import Pictures
 from dlc_jupyter.pose.perspective import Box
-from dlc_jupyter.pose.scene import FAR, PAGE, PANEL, Scene, SceneLook, draw_trail, mixed
+from dlc_jupyter.pose.scene import FAR, PAGE, PANEL, Scene, SceneLook, draw_trails, mixed
 
 _RIM = (16, 11, 8)
 _BONE = (240, 240, 240)
@@ -168,6 +168,7 @@ class Sheet:
         self.scene = Scene(look, box, (place.width, place.height), self._scale)
         self._colors, self._bones = look.colors, look.bones
         self._bone_color = _BONE if look.skeleton_color is None else look.bone_color
+        self._trails = [[[mixed(color, (0, 0, 0), 0.15)] for color in row] for row in self._colors]
         self._radius = 5.5 * self._scale if look.dotsize is None else look.dotsize * 0.75
         self._status = Place(place.x, place.y - round(_CAPTION * self._scale), place.width, line)
 
@@ -223,10 +224,7 @@ class Sheet:
         at = np.round(np.where(there[..., None], pixels, 0) * (1 << SHIFT)).astype(int).tolist()
         thick = max(1, round(1.8 * self._scale))
         if len(path) > 1:
-            for animal, part_number in np.argwhere(np.isfinite(path[..., 0]).sum(axis=0) > 1).tolist():
-                if self._look.shown[part_number]:
-                    color = mixed(self._colors[animal][part_number], (0, 0, 0), 0.15)
-                    draw_trail(part, path[:, animal, part_number], [color], thick)
+            draw_trails(part, np.where(self._look.shown[:, None], path, np.nan), self._trails, thick)
         for one, other in self._bones:
             for animal in np.flatnonzero(there[:, one] & there[:, other]).tolist():
                 ends = at[animal][one], at[animal][other]

@@ -8,7 +8,7 @@ from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.axes import Axes
 from dlc_jupyter.pose.drawing import shades
 from dlc_jupyter.pose.perspective import UPS, Box, axes_of, box_around, fitted, round_step
-from dlc_jupyter.pose.scene import Scene, SceneLook, draw_trail
+from dlc_jupyter.pose.scene import Scene, SceneLook, draw_trails
 from tests.pose.rigs import CENTRE, motion
 
 PARTS = ["snout", "spine", "tail"]
@@ -257,7 +257,8 @@ def test_a_turned_view_shows_the_points_from_another_side():
 
 def test_trails_far_outside_of_the_picture_do_no_harm():
     picture = np.zeros((50, 50, 3), np.uint8)
-    draw_trail(picture, np.array([[1e12, 5], [10, 10], [40, 10], [np.nan, 3], [-1e9, 40]]), [(0, 0, 255)], 1)
+    path = np.array([[1e12, 5], [10, 10], [40, 10], [np.nan, 3], [-1e9, 40]])
+    draw_trails(picture, path[:, None, None], [[[(0, 0, 255)]]], 1)
     assert picture[10, 11:40, 2].min() > 200
     picture[9:12, 9:42] = 0
     assert not picture.any()
