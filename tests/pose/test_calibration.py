@@ -227,6 +227,16 @@ def test_few_pictures_do_not_bend_the_lens() -> None:
         assert np.abs(camera.normalised(corners) - other.normalised(corners)).max() < 0.15
 
 
+@pytest.mark.parametrize(("count", "third"), [(60, 0.35), (9, 0.0)])
+def test_the_third_coefficient_is_looked_for_in_many_pictures_only(count, third) -> None:
+    truth = rigs.rig(2)
+    lens = np.array([-0.3, 0.1, 0, 0, 0.35])
+    truth = replace(truth, cameras=tuple(replace(camera, distortion=lens) for camera in truth.cameras))
+    found = calibrate(BOARD, rigs.board_views(truth, rigs.board_places(truth, BOARD, count), noise=0.02))
+    for camera in found.rig.cameras:
+        assert camera.distortion[4] == pytest.approx(third, abs=0.1 if third else 0)
+
+
 def test_it_agrees_with_opencv_on_the_same_corners() -> None:
     truth = rigs.rig(2)
     views = rigs.board_views(truth, rigs.board_places(truth, BOARD, 40))
