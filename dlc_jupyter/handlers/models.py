@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import pydantic
 from jupyter_server.auth.decorator import authorized
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from tornado import web
 
 from dlc_jupyter.analyses.base import Parameters, wrong_fields
@@ -21,7 +21,11 @@ from dlc_jupyter.storage.disk import full_disk_refused
 
 RESOURCE = "dlc.model"
 
-ModelName = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _name_or_names(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, dict) and all(isinstance(name, str) for name in value.values())):
+        return value
+    raise ValueError('Give the name of a 2D model, or that of each camera: {"camera-1": "demo-mouse", …}.')
 
 
 class NewModel(Parameters):
@@ -38,7 +42,8 @@ class NewModel(Parameters):
         ),
     ]
     models: Annotated[
-        ModelName | dict[Annotated[str, Field(min_length=1, max_length=100)], ModelName],
+        str | dict[str, str],
+        BeforeValidator(_name_or_names),
         Field(
             description="The 2D model that looks at the videos of all cameras, by its name, or that of each: "
             '{"camera-1": "demo-mouse", …}.'

@@ -14,11 +14,13 @@ from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
 import dlc_jupyter
+from dlc_jupyter import demo
 from dlc_jupyter.errors import Refusal
 from dlc_jupyter.handlers.analyses import LogHandler
 from dlc_jupyter.handlers.base import Services
 from dlc_jupyter.jobs.records import State
 from dlc_jupyter.jobs.roster import Roster
+from tests.stereo import make_known
 
 WORKER = "worker-1"
 
@@ -296,6 +298,107 @@ async def test_the_same_key_gives_the_same_analysis_when_file_and_model_are_gone
     ):
         assert refusal(await ask(**changed), 409)["reason"] == "idempotency-key-reused"
     assert refusal(await ask(batch_size="many"), 400)["reason"] == "bad-parameters"
+
+
+@pytest.fixture
+def stereo(dlc_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An analysis that takes a video of each camera of the demo's 3D model, which is called ``tray``."""
+    dlc_options["models"] = {"tray": str(demo.MODEL_3D)}
+    make_known(monkeypatch)
+
+
+def multipart_of(fields: list[tuple[str, str]]) -> dict[str, Any]:
+    boundary = "frontier"
+    parts = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields
+    )
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    return {"method": "POST", "body": f"{parts}--{boundary}--\r\n", "headers": headers}
+
+
+@pytest.mark.usefixtures("stereo")
+async def test_files_are_given_by_camera_or_in_the_order_of_the_cameras(api: Any, services: Services) -> None:
+    one, two = store(services, b"one"), store(services, b"two")
+    asked = {"analysis": "stereo", "model": "tray"}
+    by_name = {"camera-2": two[:9], "camera-1": one[:9].upper()}
+    answers = [
+        await api("analysis", json={**asked, "cameras": by_name}),
+        await api("analysis", json={**asked, "cameras": {"camera-1": [one], "camera-2": [two]}}),
+        await api("analysis", json={**asked, "file_id": [one[:9], two]}),
+        await api("analysis", form={**asked, "file_id": [one, two[:9]]}),
+        await api("analysis", form={**asked, "cameras": json.dumps(by_name)}),
+        await api("analysis", **multipart_of([*asked.items(), ("cameras", json.dumps(by_name))])),
+    ]
+    assert [answer.code for answer in answers] == [200] * len(answers), answers[-1].body
+    records = [services.records.find(json.loads(answer.body)["analysis_id"]) for answer in answers]
+    assert {record.file_ids for record in records} == {(one, two)}
+    assert [record.parameters["cameras"] for record in records] == [{"camera-1": [one], "camera-2": [two]}] * len(
+        records
+    )
+    assert len({record.request_key for record in records}) == 1
+    shown = json.loads((await api("analysis", records[0].analysis_id, "status")).body)
+    assert shown["parameters"]["cameras"] == {"camera-1": [one], "camera-2": [two]}
+
+
+@pytest.mark.usefixtures("stereo")
+async def test_files_that_do_not_fit_the_cameras_are_refused(api: Any, services: Services) -> None:
+    one, two = store(services, b"one"), store(services, b"two")
+    for given, status, reason in (
+        ({"cameras": {"camera-1": one, "camera-3": two}}, 400, "unknown-camera"),
+        ({"cameras": {"camera-1": one}}, 400, "missing-camera"),
+        ({"cameras": {"camera-1": one, "camera-2": one[:12]}}, 400, "same-file-twice"),
+        ({"cameras": {"camera-1": one, "camera-2": two}, "file_id": [one, two]}, 400, "cameras-and-file-id"),
+        ({"cameras": {"camera-1": one, "camera-2": "f" * 40}}, 404, "unknown-file"),
+        ({"cameras": {"camera-1": one, "camera-2": 7}}, 400, "bad-parameters"),
+        ({"cameras": "camera-1"}, 400, "bad-parameters"),
+        ({"file_id": [one]}, 400, "wrong-number-of-files"),
+        ({"file_id": [one, one]}, 400, "same-file-twice"),
+        ({}, 400, "missing-file"),
+    ):
+        answer = await api("analysis", json={"analysis": "stereo", "model": "tray", **given})
+        body = refusal(answer, status)
+        assert body["reason"] == reason, given
+        assert reason != "unknown-camera" or body["cameras"] == ["camera-1", "camera-2"]
+    assert services.records.count() == {}
+
+
+@pytest.mark.usefixtures("stereo")
+async def test_the_same_key_gives_the_same_analysis_of_several_cameras(
+    api: Any, services: Services, dlc_options: dict[str, Any], finish: Callable[..., None]
+) -> None:
+    one, two = store(services, b"one"), store(services, b"two")
+    asked = {"analysis": "stereo", "model": "tray"}
+    by_name = {"camera-1": one[:9], "camera-2": two[:9]}
+
+    async def ask(**given: Any) -> Any:
+        return await api("analysis", json=asked | given, headers={"Idempotency-Key": "one"})
+
+    first = await ask(cameras=by_name)
+    assert first.code == 200, first.body
+    finish({"frames": 7})
+    services.files.delete(one)
+    for same in ({"cameras": by_name}, {"cameras": dict(reversed(by_name.items()))}, {"file_id": [one, two]}):
+        assert (await ask(**same)).body == first.body
+    for other in (
+        {"cameras": {"camera-1": two, "camera-2": one}},
+        {"cameras": {"camera-1": one}},
+        {"cameras": by_name, "file_id": [one, two]},
+        {"file_id": [two, one]},
+        {"cameras": by_name, "size": 2},
+    ):
+        assert refusal(await ask(**other), 409)["reason"] == "idempotency-key-reused", other
+
+
+@pytest.mark.usefixtures("stereo")
+async def test_pictures_of_any_cameras_are_given_as_lists(api: Any, services: Services) -> None:
+    ids = [store(services, bytes([number]), f"{number}.png") for number in range(3)]
+    cameras = {"top": [ids[2][:8], ids[0]], "side": ids[1]}
+    answer = await api("analysis", form={"analysis": "boards", "cameras": json.dumps(cameras)})
+    record = services.records.find(json.loads(answer.body)["analysis_id"])
+    assert record.file_ids == (ids[2], ids[0], ids[1])
+    assert record.parameters == {"cameras": {"top": [ids[2], ids[0]], "side": [ids[1]]}}
+    body = refusal(await api("analysis", json={"analysis": "boards", "cameras": {"top": ids}}), 400)
+    assert body["reason"] == "one-camera"
 
 
 async def test_requests_at_once_with_one_key_give_one_analysis(api: Any, services: Services) -> None:

@@ -131,6 +131,38 @@ async def test_an_analysis_that_ends_at_this_very_moment_has_those_of_its_result
     assert (header["state"], numbers) == ("succeeded", VALUES)
 
 
+async def test_the_poses_of_each_camera_s_video(api: Any, services: Services, put: Any) -> None:
+    videos = [put(content, "camera.mp4") for content in (b"one", b"two")]
+    services.records.create(Request("stereo", {}, tuple(videos)), time.time())
+    record = services.records.claim("me", time.time(), 60)
+    assert record is not None
+    folder = kept_folder(services.settings.root, record.analysis_id) / "video-2" / "poses"
+    folder.mkdir(parents=True)
+    about = {"scorer": "DLC_net", "points": HEADER["points"], "span": [0, 1], "cropping": None}
+    layout = [["bodyparts", "<f4", [1, 2, 3]]]
+    (folder / "rows.json").write_text(json.dumps({"about": about, "name": "rows", "layout": layout}))
+    (folder / "rows.bin").write_bytes(array("f", VALUES[:6]).tobytes())
+    (folder / "rows.log").write_bytes(b'{"rows": 1, "crc": 1}\n')
+    assert (await api("file", videos[0], "poses")).code == 404
+    assert parse((await api("file", videos[1], "poses")).body)[1] == VALUES[:6]
+
+    made = [put(compact({**HEADER, "scorer": name}, VALUES), f"{name}.dlcp") for name in ("left", "right")]
+    result = {"cameras": ["left", "right"], "left_poses_file": made[0], "right_poses_file": made[1]}
+    assert services.records.succeed(record.analysis_id, "me", time.time(), result, made)
+    for video, name in zip(videos, ("left", "right"), strict=True):
+        assert parse((await api("file", video, "poses")).body)[0]["scorer"] == name
+
+
+async def test_a_result_of_several_files_without_poses_has_none(api: Any, services: Services, put: Any) -> None:
+    videos = [put(content, "camera.mp4") for content in (b"one", b"two")]
+    for result in ({}, {"cameras": ["left"]}, {"cameras": None}):
+        services.records.create(Request("stereo", {}, tuple(videos)), time.time())
+        record = services.records.claim("me", time.time(), 60)
+        assert record is not None
+        assert services.records.succeed(record.analysis_id, "me", time.time(), result, [])
+    assert (await api("file", videos[1], "poses")).code == 404
+
+
 @pytest.mark.parametrize("wrong", [{"start": "-1"}, {"stop": "x"}, {"start": "5", "stop": "4"}, {"start": "9" * 30}])
 async def test_what_is_no_range_is_refused(api: Any, video: str, succeeded: str, wrong: dict[str, str]) -> None:
     answer = await api("file", video, "poses", params=wrong)

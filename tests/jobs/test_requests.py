@@ -10,11 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from dlc_jupyter.analyses import base
-from dlc_jupyter.analyses.base import Analysis, Inputs, PosesOf, registry
-from dlc_jupyter.analyses.base import Parameters as BaseParameters
-from dlc_jupyter.analyses.cameras import Cameras
-from dlc_jupyter.analyses.poses import poses_by
 from dlc_jupyter.analyses.sleep import Sleep
 from dlc_jupyter.errors import BadRequest, NotFound, Refusal
 from dlc_jupyter.jobs.devices import Gpu
@@ -25,6 +20,7 @@ from dlc_jupyter.pose.models import Models, read_model
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.database import Database
 from dlc_jupyter.storage.files import FileStore
+from tests.stereo import Stereo, make_known
 
 VIDEO, OTHER = "a" * 40, "b" * 40
 
@@ -240,50 +236,10 @@ def test_a_model_that_is_gone_has_no_keys(tmp_path: Path, requests: Requests, sn
 # -- by camera ---------------------------------------------------------------------------------------------------------
 
 
-class Stereo(Analysis):
-    """What takes a video of each camera of a 3D model."""
-
-    name = "stereo"
-    inputs = Inputs(at_least=2, at_most=None)
-    model_kind = "3d"
-    by_camera = True
-
-    class Parameters(BaseParameters):
-        model: str
-        cameras: Cameras = None
-        device: str | None = None
-
-    @classmethod
-    def poses(cls, parameters: Any, model: Any) -> list[PosesOf]:
-        return poses_by(parameters, model)
-
-
-class Boards(Analysis):
-    """What takes pictures of any cameras."""
-
-    name = "boards"
-    inputs = Inputs(at_least=1, at_most=None)
-    by_camera = True
-
-    class Parameters(BaseParameters):
-        cameras: Cameras = None
-
-
-class AfterStereo(Stereo):
-    """What starts from the result of the same videos."""
-
-    name = "after-stereo"
-
-    @classmethod
-    def starts_from(cls, parameters: Any) -> tuple[str, dict[str, Any]]:
-        return "stereo", parameters.model_dump()
-
-
 @pytest.fixture
 def by_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let those analyses be known."""
-    known = {**registry(), "stereo": Stereo, "boards": Boards, "after-stereo": AfterStereo}
-    monkeypatch.setattr(base, "registry", lambda: known)
+    """Let analyses of several cameras be known."""
+    make_known(monkeypatch)
 
 
 @pytest.fixture

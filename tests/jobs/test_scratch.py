@@ -10,17 +10,13 @@ import pytest
 import yaml
 
 from dlc_jupyter import demo
-from dlc_jupyter.analyses import base
-from dlc_jupyter.analyses.base import Analysis, Inputs, registry
-from dlc_jupyter.analyses.base import Parameters as BaseParameters
-from dlc_jupyter.analyses.cameras import Cameras
-from dlc_jupyter.analyses.poses import poses_by
 from dlc_jupyter.errors import AnalysisFailed, NoSpace, NotFound
 from dlc_jupyter.jobs.cleanup import CleanUp, forget
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.requests import Requests
 from dlc_jupyter.jobs.scratch import Scratch, offered
 from dlc_jupyter.pose.models import Models
+from tests.stereo import make_known
 
 MODEL = demo.MODEL
 MODELS = {"mouse": str(MODEL), "tray": str(demo.MODEL_3D)}
@@ -183,57 +179,17 @@ def test_poses_that_went_to_the_same_request_again_stay_when_the_first_analysis_
     assert scratch.prepare(ask("label", [video], model="mouse", dotsize=3)).poses == [None]
 
 
-class Both(Analysis):
-    """A video of each camera of the demo's 3D model."""
-
-    name = "both"
-    inputs = Inputs(at_least=2, at_most=None)
-    model_kind = "3d"
-    by_camera = True
-    starts_from_poses = True
-
-    class Parameters(BaseParameters):
-        model: str
-        cameras: Cameras = None
-        size: int = 1
-
-    @classmethod
-    def poses(cls, parameters, model):
-        return poses_by(parameters, model)
-
-
-class AfterBoth(Both):
-    """What goes on with the result of `Both`."""
-
-    name = "after-both"
-
-    @classmethod
-    def starts_from(cls, parameters):
-        return "both", parameters.model_dump()
-
-
-class Boards(Analysis):
-    """Pictures by camera."""
-
-    name = "boards"
-    by_camera = True
-    inputs = Inputs(at_least=1, at_most=None)
-
-    class Parameters(BaseParameters):
-        cameras: Cameras = None
-
-
 @pytest.fixture
 def more(monkeypatch):
-    known = {**registry(), "both": Both, "after-both": AfterBoth, "boards": Boards}
-    monkeypatch.setattr(base, "registry", lambda: known)
+    """Let analyses of several cameras be known."""
+    make_known(monkeypatch)
 
 
 @pytest.mark.usefixtures("more")
 def test_poses_of_each_camera_are_staged_for_its_own_video(scratch, ask, upload, make):
     videos = [upload(content, f"{content.decode()}.mp4") for content in (b"one", b"two")]
     analysis_id, _ = make("video", [videos[1]], POSES, model="mouse")  # by the 2D model of both cameras
-    order = scratch.prepare(ask("both", videos, model="tray"))
+    order = scratch.prepare(ask("stereo", videos, model="tray"))
     assert order.poses[0] is None
     assert order.poses[1]["analysis_id"] == analysis_id
     assert content_of(order.poses[1]) == POSES
@@ -246,7 +202,7 @@ def test_poses_of_each_camera_are_staged_for_its_own_video(scratch, ask, upload,
 @pytest.mark.usefixtures("more")
 def test_poses_of_a_camera_are_staged_for_a_labelled_video(scratch, ask, upload, make):
     videos = [upload(content, f"{content.decode()}.mp4") for content in (b"one", b"two")]
-    analysis_id, _ = make("both", videos, POSES, prefix="camera-2_", model="tray")
+    analysis_id, _ = make("stereo", videos, POSES, prefix="camera-2_", model="tray")
     assert scratch.prepare(ask("label", [videos[0]], model="mouse")).poses == [None]
     (staged,) = scratch.prepare(ask("label", [videos[1]], model="mouse")).poses
     assert staged["analysis_id"] == analysis_id
@@ -256,17 +212,17 @@ def test_poses_of_a_camera_are_staged_for_a_labelled_video(scratch, ask, upload,
 @pytest.mark.usefixtures("more")
 def test_the_whole_result_of_an_earlier_analysis_is_staged_where_it_is_started_from(scratch, ask, upload, files, make):
     videos = [upload(content, f"{content.decode()}.mp4") for content in (b"one", b"two")]
-    assert scratch.prepare(ask("after-both", videos, model="tray", size=2)).earlier is None
+    assert scratch.prepare(ask("after-stereo", videos, model="tray", size=2)).earlier is None
     made = {"csv_file": b"points", "left / top_file": b"any name"}
-    analysis_id, ids = make("both", videos, made, model="tray", size=2)
-    order = scratch.prepare(ask("after-both", videos, model="tray", size=2))
+    analysis_id, ids = make("stereo", videos, made, model="tray", size=2)
+    order = scratch.prepare(ask("after-stereo", videos, model="tray", size=2))
     assert order.earlier["analysis_id"] == analysis_id
     assert order.earlier["result"]["csv_file"] == ids["csv_file"]
     assert content_of(order.earlier) == made
     assert all(Path(path).is_relative_to(order.scratch) for path in order.earlier["files"].values())
-    assert scratch.prepare(ask("after-both", videos, model="tray", size=1)).earlier is None
+    assert scratch.prepare(ask("after-stereo", videos, model="tray", size=1)).earlier is None
     files.delete(ids["csv_file"])
-    assert scratch.prepare(ask("after-both", videos, model="tray", size=2)).earlier is None
+    assert scratch.prepare(ask("after-stereo", videos, model="tray", size=2)).earlier is None
 
 
 @pytest.mark.usefixtures("more")

@@ -12,6 +12,7 @@ from dlc_jupyter import demo
 from dlc_jupyter.errors import BadRequest, NotFound
 from dlc_jupyter.pose import models
 from dlc_jupyter.pose.models import Models, discover, read_model
+from tests.stereo import write_calibration
 
 CONFIG = {
     "Task": "reach",
@@ -230,12 +231,75 @@ def test_a_project_that_cannot_be_used_says_why(project, break_it, says):
         ({"camera_names": ["left"]}, "fewer than two cameras"),
         ({"config_file_right": None}, "does not name a 2D project"),
         ({"config_file_left": "/nowhere/config.yaml"}, "its 2D project: its config.yaml is not there"),
+        ({"shuffle_right": 3}, "its 2D project for right: .*no trained network for shuffle 3 .*shuffle 2"),
+        ({"camera_names": ["left", "left"]}, "the same name"),
+        ({"camera_names": ["left", "right", "top"], "config_file_top": "2d"}, r"calibrated \(there is no .*toml\)"),
     ],
 )
 def test_a_3d_project_that_cannot_be_used_says_why(three_d, changes, says):
+    config = three_d(**changes)
+    if changes.get("config_file_top"):  # as the others
+        values = yaml.safe_load(config.read_text())
+        values |= {"config_file_top": values["config_file_left"], "shuffle_top": 2}
+        config.write_text(yaml.safe_dump(values))
     with pytest.raises(BadRequest, match=says) as refused:
-        Models({"arm": str(three_d(**changes))}, "").find("arm", "3d")
+        Models({"arm": str(config)}, "").find("arm", "3d")
     assert refused.value.reason == "broken-model"
+
+
+def test_what_is_shown_of_a_3d_model(three_d):
+    config = three_d(calibrated=False)
+    write_calibration(config.parent / "calibration.toml")
+    shown = Models({"arm": str(config)}, "").find("arm", "3d").as_json()
+    assert shown["cameras"] == ["left", "right"]
+    assert shown["calibration"] == {"error": 0.25, "unit": "mm", "source": "calibrate"}
+    assert shown["camera_models"] == [
+        {"camera": camera, "task": "reach", "shuffle": 2, "trainingsetindex": 0} for camera in ("left", "right")
+    ]
+    assert str(config.parent.parent) not in str(shown)
+
+
+def test_deeplabcut_s_calibration_will_do_for_two_cameras_and_ours_comes_first(three_d):
+    config = three_d()
+    known = Models({"arm": str(config)}, "")
+    assert known.find("arm").calibration == {"error": None, "unit": "squares", "source": "DeepLabCut"}
+    write_calibration(config.parent / "calibration.toml", ("right", "left"))  # in whatever order
+    assert known.find("arm").calibration["unit"] == "mm"
+
+
+def test_three_cameras_need_a_calibration_of_three(three_d):
+    config = three_d(camera_names=["left", "right", "top"], shuffle_top=2, config_file_top="2d")
+    values = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**values, "config_file_top": values["config_file_left"]}))
+    known = Models({"arm": str(config)}, "")
+    write_calibration(config.parent / "calibration.toml", ("left", "right", "top"))
+    assert [each.camera for each in known.find("arm").camera_models] == ["left", "right", "top"]
+    write_calibration(config.parent / "calibration.toml", ("left", "right"))
+    with pytest.raises(BadRequest, match=r"of the cameras left, right, but its config\.yaml names left, right, top"):
+        known.find("arm")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[cam_0", "no TOML"),
+        ("a = 1\n", "no calibration"),
+        ("[cam_0]\nname = 'left'\n", "has no size"),
+        (b"\xff", "no text"),
+    ],
+)
+def test_a_calibration_that_is_none_says_what_is_wrong(three_d, text, says):
+    config = three_d()
+    (config.parent / "calibration.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(BadRequest, match=f"its calibration.toml cannot be used.*{says}") as refused:
+        Models({"arm": str(config)}, "").find("arm")
+    assert str(config.parent) not in refused.value.message
+
+
+def test_cameras_with_other_body_parts_are_no_model(three_d, project):
+    other = project("lab/other", bodyparts=["nose"])
+    with pytest.raises(BadRequest, match="left and right have different body parts"):
+        Models({"arm": str(three_d(config_file_right=str(other)))}, "").find("arm")
 
 
 @pytest.mark.parametrize(
@@ -418,7 +482,12 @@ def test_the_fingerprint_of_a_3d_project_covers_calibration_and_2d_project(three
     seen.add(known.fingerprint(known.find("arm")))
     next(config.parent.parent.rglob("snapshot-090.pt")).write_bytes(b"other weights")
     seen.add(known.fingerprint(known.find("arm")))
-    assert len(seen) == 3
+    write_calibration(config.parent / "calibration.toml")
+    seen.add(known.fingerprint(known.find("arm")))
+    toml = config.parent / "calibration.toml"
+    toml.write_text(toml.read_text().replace("-100.0", "-101.0"))
+    seen.add(known.fingerprint(known.find("arm")))
+    assert len(seen) == 5
 
 
 def test_a_staged_copy_is_a_project_of_its_own(project, tmp_path):
