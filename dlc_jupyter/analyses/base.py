@@ -362,14 +362,17 @@ def registry() -> dict[str, type[Analysis]]:
 
     What cannot be loaded is left out, and the log says so: the analyses of others go on.
     """
+    from dlc_jupyter.analyses.calibrate import Calibrate
     from dlc_jupyter.analyses.filter import Filter
     from dlc_jupyter.analyses.label import Label
+    from dlc_jupyter.analyses.label_3d import Label3D
     from dlc_jupyter.analyses.plot import Plot
     from dlc_jupyter.analyses.sleep import Sleep
     from dlc_jupyter.analyses.superanimal import SuperAnimal
+    from dlc_jupyter.analyses.triangulate import Triangulate
     from dlc_jupyter.analyses.video import Video
 
-    built_in = (Sleep, Video, Label, Filter, Plot, SuperAnimal)
+    built_in = (Sleep, Video, Label, Filter, Plot, SuperAnimal, Calibrate, Triangulate, Label3D)
     found: dict[str, type[Analysis]] = {each.name: each for each in built_in}
     for entry in entry_points(group=ENTRY_POINTS):
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import cv2
@@ -66,14 +65,9 @@ class CameraReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the result of an analysis."""
-        matrix = self.camera.matrix
         return {
             "camera": self.camera.name,
-            "size": list(self.camera.size),
-            "focal_length": [round(float(matrix[0, 0]), 3), round(float(matrix[1, 1]), 3)],
-            "principal_point": [round(float(matrix[0, 2]), 3), round(float(matrix[1, 2]), 3)],
-            "distortion": [round(float(each), 6) for each in self.camera.distortion],
-            "fisheye": self.camera.fisheye,
+            **self.camera.as_json(),
             "error": round(self.error, 4),
             "pictures": len(self.labels),
             "used": [{"picture": self.labels[number], "error": round(error, 4)} for number, error in self.used.items()],
@@ -108,14 +102,6 @@ class Calibration:
     warnings: tuple[str, ...] = ()
     floor: str = ""
 
-    @property
-    def distances(self) -> dict[tuple[str, str], float]:
-        """From camera to camera, in the board's unit: to be checked with a ruler."""
-        return {
-            (one.name, two.name): float(np.linalg.norm(one.centre - two.centre))
-            for one, two in combinations(self.rig.cameras, 2)
-        }
-
     def as_json(self) -> dict[str, Any]:
         """Return it for the result of an analysis."""
         return {
@@ -123,10 +109,7 @@ class Calibration:
             "unit": self.rig.unit,
             "boards": len(self.boards),
             "axes": f"the board of {self.floor}, z up" if self.floor else f"those of {self.rig.names[0]}",
-            "distances": [
-                {"cameras": list(pair), "distance": float(f"{distance:.6g}"), "unit": self.rig.unit}
-                for pair, distance in self.distances.items()
-            ],
+            "distances": self.rig.distances(),
             "cameras": [report.as_json() for report in self.cameras],
             "warnings": list(self.warnings),
         }

@@ -31,6 +31,7 @@ _KNOWN = (
     "or XML with the cameras' matrices, rotations and translations."
 )
 _STEREO_NEEDED = ("cameraMatrix1", "distCoeffs1", "cameraMatrix2", "distCoeffs2", "R", "T")
+_MATRICES = (*_STEREO_NEEDED, "E", "F", "R1", "R2", "P1", "P2", "Q")
 
 
 def read(
@@ -155,6 +156,25 @@ def stereo_parameters(rig: Rig, *, alpha: float = ALPHA) -> dict[str, Any]:
     }
 
 
+def read_stereo(folder: Path, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a project's ``camera_matrix/stereo_params.pickle`` has of two cameras, as `stereo_parameters` does.
+
+    Parameters
+    ----------
+    folder : Path
+        The project's, or its ``camera_matrix``.
+    names : sequence of str
+        Of the two cameras.
+
+    Raises
+    ------
+    AnalysisFailed
+        As `read`, which looks closer at it.
+    """
+    values = _of_pair(pickles.loads(_content(folder)), names)[1]
+    return {name: pickles.array(each) if name in _MATRICES else each for name, each in values.items()}
+
+
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
@@ -218,11 +238,16 @@ def _toml(text: str, unit: str) -> Rig:
     )
 
 
-def _stereo(pairs: Any, names: Sequence[str]) -> Rig:
+def _of_pair(pairs: Any, names: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of the pair of cameras in a pickle, and what it has of them."""
     if not isinstance(pairs, Mapping) or not pairs or not all(isinstance(each, Mapping) for each in pairs.values()):
         raise refused("The pickle is no stereo_params.pickle of DeepLabCut.", hint=_KNOWN)
     key = "-".join(names) if "-".join(names) in pairs else next(iter(pairs))
-    values = pairs[key]
+    return str(key), pairs[key]
+
+
+def _stereo(pairs: Any, names: Sequence[str]) -> Rig:
+    key, values = _of_pair(pairs, names)
     missing = [name for name in _STEREO_NEEDED if name not in values]
     if missing:
         only_lens = "mtx" in values or "objpoints" in values
@@ -234,7 +259,7 @@ def _stereo(pairs: Any, names: Sequence[str]) -> Rig:
         raise refused("The pickle does not say the size of the cameras' pictures (image_shape).")
     between, shift = parts["R"].reshape(3, 3), parts["T"].reshape(3)
     upright = pickles.array(values["R1"]).reshape(3, 3) if "R1" in values else np.eye(3)
-    own = _names_in(str(key))
+    own = _names_in(key)
     cameras = (
         Camera(own[0], _size(sizes[0]), parts["cameraMatrix1"], parts["distCoeffs1"], upright.T, np.zeros(3)),
         Camera(own[1], _size(sizes[1]), parts["cameraMatrix2"], parts["distCoeffs2"], between @ upright.T, shift),

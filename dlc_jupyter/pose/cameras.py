@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,17 @@ class Camera:
     def pose(self) -> Array:
         """Rotation and translation side by side, shape (3, 4)."""
         return np.column_stack([self.rotation, self.translation])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what its lens is like, for a result."""
+        (fx, _, cx), (_, fy, cy), _ = self.matrix
+        return {
+            "size": list(self.size),
+            "focal_length": [round(float(fx), 3), round(float(fy), 3)],
+            "principal_point": [round(float(cx), 3), round(float(cy), 3)],
+            "distortion": [round(float(each), 6) for each in self.distortion],
+            "fisheye": self.fisheye,
+        }
 
     @property
     def centre(self) -> Array:
@@ -192,6 +204,17 @@ class Rig:
     def poses(self) -> Array:
         """Rotations and translations of all cameras, shape (cameras, 3, 4)."""
         return np.stack([camera.pose for camera in self.cameras])
+
+    def distances(self) -> list[dict[str, Any]]:
+        """Return how far the cameras are from each other, for a result: to be checked with a ruler."""
+        return [
+            {
+                "cameras": [one.name, two.name],
+                "distance": float(f"{np.linalg.norm(one.centre - two.centre):.6g}"),
+                "unit": self.unit,
+            }
+            for one, two in combinations(self.cameras, 2)
+        ]
 
     def project(self, points: Array) -> Array:
         """Return the pixels, shape (cameras, ..., 2), at which each camera sees points, shape (..., 3)."""

@@ -73,6 +73,9 @@ class MultiView:
         The cameras' names.
     frame_offset : sequence of int, optional
         What frame 0 is for each camera: frame i of the scene is frame i + offset of its video.
+    corners : sequence of (int, int), optional
+        Where in each camera's picture x and y are counted from, in pixels: the upper left corner of the part that was
+        analysed. That of the whole picture, where this is left out.
 
     Raises
     ------
@@ -81,8 +84,15 @@ class MultiView:
         (``DifferentIndividuals``).
     """
 
-    def __init__(self, paths: Sequence[Path], names: Sequence[str], frame_offset: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        names: Sequence[str],
+        frame_offset: Sequence[int] | None = None,
+        corners: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         self.names = tuple(names)
+        self._corners = np.array(corners, np.float32) if corners and any(map(any, corners)) else None
         self.offsets = tuple(frame_offset or (0,) * len(names))
         self.tables = [Table(path) for path in paths]
         if not len(self.tables) == len(self.names) == len(self.offsets):
@@ -144,6 +154,8 @@ class MultiView:
                     for (_, piece), chosen in zip(pieces, columns, strict=True)
                 ]
             )
+            if self._corners is not None:
+                values[..., :2] += self._corners[:, None, None]
             numbers = range(first, first + values.shape[1])
             yield numbers, values[..., :2], values[..., 2]
             first = numbers.stop

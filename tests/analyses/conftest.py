@@ -1,14 +1,15 @@
 """Runs analyses in this process on the demo's model, the way the engine does: staged inputs in a scratch folder."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from dlc_jupyter import demo
-from dlc_jupyter.analyses.base import InputFile, Job, Poses, find_analysis
+from dlc_jupyter.analyses.base import Earlier, InputFile, Job, Poses, find_analysis
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import inference
 from dlc_jupyter.pose.models import Models
@@ -45,6 +46,7 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+E = TypeVar("E", bound=Earlier)
 
 
 @pytest.fixture
@@ -87,14 +89,68 @@ def run(deeplabcut, tmp_path) -> Run:
     return start
 
 
-def _staged(ran: Ran, folder: Path) -> Poses:
+@pytest.fixture
+def run_several(deeplabcut, tmp_path) -> Run:
+    """Run an analysis of several files, in the order of the cameras. Keyword arguments are its parameters, but for some.
+
+    `kept` is a folder that an earlier attempt has left; `poses` and `earlier` are what earlier analyses have made.
+    """
+    runs = 0
+
+    def start(
+        name: str,
+        files: Mapping[str, Path | Sequence[Path]],
+        *,
+        model: Path | None = demo.MODEL_3D,
+        poses: Sequence[Poses | None] = (),
+        earlier: Ran | None = None,
+        kept: Path | None = None,
+        told: list[tuple[str, dict[str, Any]]] | None = None,
+        **parameters: Any,
+    ) -> Ran:
+        nonlocal runs
+        runs += 1
+        scratch = tmp_path / f"scratch-several-{runs}"
+        scratch.mkdir()
+        if kept is not None:
+            shutil.copytree(kept, scratch / "kept")
+        inputs = []
+        for camera, given in files.items():
+            for path in [given] if isinstance(given, Path) else given:
+                staged = scratch / f"video-{len(inputs) + 1}{path.suffix}"
+                staged.symlink_to(path)
+                inputs.append(InputFile(f"{len(inputs) + 1:040x}", staged, path.name, camera))
+        if model is not None:
+            parameters = {"model": "rig", **parameters}
+            models = Models({"rig": str(model)}, "")
+            model = models.stage(models.find("rig"), scratch / "model")
+        cls = find_analysis(name)
+        ran = Ran({}, scratch, told if told is not None else [])
+        job = Job(
+            parameters=cls.validate(parameters),
+            inputs=inputs,
+            scratch=scratch,
+            model=model,
+            poses=poses,
+            earlier=_staged(earlier, scratch / "earlier", Earlier) if earlier else None,
+            report=lambda kind, values: ran.told.append((kind, dict(values))),
+        )
+        ran.result = cls().run(job)
+        if ran.notes:
+            ran.result["notes"] = ran.notes
+        return ran
+
+    return start
+
+
+def _staged(ran: Ran, folder: Path, kind: type[E] = Poses) -> E:
     folder.mkdir()
     files = {}
     for name, value in ran.result.items():
         if name.endswith("_file") and value is not None:
             files[name] = folder / (name + Path(value).suffix)
             files[name].symlink_to(value)
-    return Poses("an-earlier-one", files, ran.result)
+    return kind("an-earlier-one", files, ran.result)
 
 
 @pytest.fixture

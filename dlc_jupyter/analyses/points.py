@@ -1,0 +1,394 @@
+"""The work of all analyses of several cameras: the 2D poses found or made, and the points in space that follow."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc_jupyter.analyses.base import Job
+from dlc_jupyter.analyses.poses import (
+    Recording,
+    given_or_new_poses,
+    open_video,
+    poses_as_result,
+    poses_by,
+)
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.project_files import CALIBRATION, read_config
+from dlc_jupyter.pose.projects import Model, read_model
+
+if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
+    from dlc_jupyter.pose.cameras import Rig
+    from dlc_jupyter.pose.media import Media
+    from dlc_jupyter.pose.multiview import MultiView
+    from dlc_jupyter.pose.tracks3d import Poses3D
+    from dlc_jupyter.pose.triangulation import Method
+
+#: DeepLabCut's for a 3D project that says nothing else.
+PCUTOFF = 0.4
+#: Frames that the median filter goes over; DeepLabCut's own number.
+_WINDOW = 5
+#: What a scorer may be called: the name is part of those of files.
+_SCORER = re.compile(r"[\w.-]{1,80}\Z")
+
+
+class Course:
+    """One progress bar for several stages, one after the other.
+
+    Parameters
+    ----------
+    total : int
+        Of all stages.
+    """
+
+    def __init__(self, job: Job[Any], total: int, unit: str = "frames") -> None:
+        self._job, self._total, self._unit = job, total, unit
+        self._before = self._size = 0
+
+    def stage(self, size: int) -> Callable[[float], None]:
+        """Begin the next stage; return what is to be told how much of it is done."""
+        self._before, self._size = self._before + self._size, size
+        before = self._before
+
+        def told(done: float) -> None:
+            # When all is done, files are yet to be written and checked.
+            self._job.progress(min(int(before + done), self._total - 1), self._total, self._unit)
+
+        return told
+
+    def end(self) -> None:
+        """Tell that all is done."""
+        self._job.progress(self._total, self._total, self._unit)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Points in space that were found, now or earlier.
+
+    Attributes
+    ----------
+    model : Model
+        As it is staged.
+    media : list of Media
+        The videos, by camera.
+    views : MultiView
+        The 2D poses that the points were made of.
+    poses, quality : Path
+        The tables with the points, and with how good they are.
+    frames : int
+        Of the scene.
+    result : dict
+        What is told of them: the fields of `SPACE` and the files.
+    notes : list of str
+        What the user should know.
+    """
+
+    model: Model
+    media: list[Media]
+    views: MultiView
+    poses: Path
+    quality: Path
+    frames: int
+    result: dict[str, Any]
+    notes: list[str]
+
+
+# -- before any work ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What points are to be found of: cameras, videos, and all that could be refused at once.
+
+    Attributes
+    ----------
+    job : Job
+    model : Model
+        As it is staged.
+    rig : Rig
+        In the order of the model's cameras.
+    stereo : dict or None
+        What DeepLabCut's own calibration has of the two cameras, where its numbers are wanted.
+    recordings : list of Recording
+        By camera.
+    method : Method
+    frames : int
+        Of the scene.
+    """
+
+    job: Job[Any]
+    model: Model
+    rig: Rig
+    stereo: dict[str, Any] | None
+    recordings: list[Recording]
+    method: Method
+    frames: int
+
+    @property
+    def media(self) -> list[Media]:
+        """Of each video."""
+        return [each.media for each in self.recordings]
+
+    @property
+    def offsets(self) -> list[int]:
+        """By how many frames each video is read later."""
+        given = self.job.parameters.frame_offset or {}
+        return [int(given.get(name, 0)) for name in self.rig.names]
+
+    @property
+    def work(self) -> int:
+        """In how many frames poses or points are to be found."""
+        wanted = self.job.parameters
+        found = sum(each.media.frames for each in self.recordings if each.given is None)
+        return found + self.frames + (sum(each.frames for each in self.media) if wanted.filterpredictions else 0)
+
+
+def set_up(job: Job[Any]) -> Setup:
+    """Read cameras and videos; what cannot be done is refused before any work.
+
+    Raises
+    ------
+    AnalysisFailed
+        The calibration cannot be used, a video cannot be read or is not as large as its camera's picture was when it
+        was calibrated, or the videos are of different length or rate.
+    """
+    from dlc_jupyter.pose.multiview import check_rates, common_frames
+
+    assert job.model is not None
+    wanted, model = job.parameters, read_model("", job.model)
+    if model.problem:
+        raise AnalysisFailed(f"The model cannot be used: {model.problem}", kind="BrokenModel")
+    rig = cameras_of(model)
+    stereo = _stereo(model, rig, wanted)
+    recordings = [open_video(job, number, each) for number, each in enumerate(poses_by(wanted, model))]
+    check_sizes(rig, [each.media for each in recordings])
+    truncate = wanted.on_length_mismatch == "truncate"
+    if not truncate:
+        check_rates(rig.names, [float(each.media.fps) for each in recordings])
+    offsets = [(wanted.frame_offset or {}).get(name, 0) for name in rig.names]
+    frames = common_frames(rig.names, [each.media.frames for each in recordings], offsets, truncate=truncate)
+    return Setup(job, model, rig, stereo, recordings, _method(model, wanted, stereo), frames)
+
+
+def cameras_of(model: Model) -> Rig:
+    """Return the calibrated cameras of a 3D model, in its order."""
+    from dlc_jupyter.pose import calibrations
+
+    folder = model.config.parent
+    if (folder / CALIBRATION).is_file():
+        return calibrations.read(folder / CALIBRATION).chosen(model.cameras)
+    return calibrations.read(folder, names=model.cameras)
+
+
+def _stereo(model: Model, rig: Rig, wanted: Any) -> dict[str, Any] | None:
+    """Return what DeepLabCut knows of two cameras, where its numbers are wanted."""
+    from dlc_jupyter.pose import calibrations
+
+    folder = model.config.parent
+    if (folder / CALIBRATION).is_file():
+        return calibrations.stereo_parameters(rig) if wanted.method == "deeplabcut" else None
+    if wanted.method == "deeplabcut" or (wanted.method is None and not wanted.refine):
+        return calibrations.read_stereo(folder, model.cameras)
+    return None
+
+
+def check_sizes(rig: Rig, media: Sequence[Media]) -> None:
+    """Refuse videos whose pictures are not as large as when the cameras were calibrated."""
+    for camera, each in zip(rig.cameras, media, strict=True):
+        if camera.size != (each.width, each.height):
+            raise AnalysisFailed(
+                f"The picture of {camera.name} has {each.width} x {each.height} pixels, but it had "
+                f"{camera.size[0]} x {camera.size[1]} when it was calibrated.",
+                hint="Give videos as the cameras took them, neither cut nor scaled, in the order of the cameras "
+                f"({', '.join(rig.names)}); or calibrate with pictures of this size.",
+                kind="SizeMismatch",
+            )
+
+
+def _method(model: Model, wanted: Any, stereo: dict[str, Any] | None) -> Method:
+    from dlc_jupyter.pose.triangulation import Method
+
+    said = read_config(model.config).get("pcutoff")
+    pcutoff = wanted.pcutoff if wanted.pcutoff is not None else said if isinstance(said, int | float) else PCUTOFF
+    return Method(
+        pcutoff=float(pcutoff),
+        min_cameras=wanted.min_cameras,
+        reject=wanted.method != "linear",
+        threshold=wanted.max_error,
+        refine=wanted.refine,
+        as_deeplabcut=stereo,
+    )
+
+
+# -- the work ----------------------------------------------------------------------------------------------------------
+
+
+def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
+    """Find or make the 2D poses of all cameras, and the points that follow from them."""
+    from dlc_jupyter.pose import cropping, tracks3d
+    from dlc_jupyter.pose.multiview import MultiView
+
+    job, rig = setup.job, setup.rig
+    result: dict[str, Any] = {}
+    origins: dict[str, Any] = {}
+    tables: list[Path] = []
+    parts: list[Sequence[int] | None] = []
+    notes: list[str] = []
+    for name, recording in zip(rig.names, setup.recordings, strict=True):
+        table, told, about = _poses_of(recording, f"{name}_", course)
+        tables.append(table)
+        result |= told
+        origins[name] = about.pop("provenance") | {"poses_from": about["poses_from"]}
+        notes += [f"{name}: {note}" for note in about["notes"]]
+        parts.append(cropping.part_of(about["meta"], recording.media))
+    corners = [(part[0], part[2]) if part else (0, 0) for part in parts]
+    views = MultiView(tables, rig.names, setup.offsets, corners)
+    told_points = course.stage(setup.frames)
+    scorer = str(read_config(setup.model.config).get("scorername_3d") or "")
+    folder = job.scratch / "points"
+    folder.mkdir()
+    order = _order(tables, setup, views)
+    made = tracks3d.make(
+        rig,
+        views,
+        setup.frames,
+        folder,
+        "scene",
+        setup.method,
+        scorer=scorer if _SCORER.match(scorer) else tracks3d.SCORER,
+        order=order[0],
+        stereo=setup.stereo,
+        save_as_csv=save_as_csv,
+        progress=lambda share: told_points(share * setup.frames),
+    )
+    notes += [*order[1], *(finding.message for finding in made.findings), *_remarks(setup, made)]
+    afterwards = next(iter(origins.values())).get("afterwards", {})
+    cameras = {name: {key: each[key] for key in each if key != "afterwards"} for name, each in origins.items()}
+    result |= {
+        **_told(setup, made, views),
+        "analysed_parts": dict(zip(rig.names, parts, strict=True)),
+        "provenance": {"cameras": cameras, "afterwards": afterwards},
+    }
+    files = made.files
+    return Space(setup.model, setup.media, views, files[".h5"], files["_quality.h5"], setup.frames, result, notes)
+
+
+def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Return the table with the 2D poses that are to be used, its fields of the result, and what is known of it."""
+    from dlc_jupyter.pose import filters
+
+    wanted, media = recording.job.parameters, recording.media
+    told = course.stage(media.frames) if recording.given is None else None
+    poses, origin = given_or_new_poses(recording, told or (lambda _done: None))
+    result = poses_as_result(poses, origin, prefix)
+    if origin["poses_from"]:
+        # The poses are offered by the analysis that has made them; here is what was used of them.
+        copy = recording.job.scratch / f"{recording.video.stem}-used.h5"
+        shutil.copyfile(poses.h5, copy)
+        result |= {f"{prefix}h5_file": copy, f"{prefix}meta_file": None, f"{prefix}full_file": None}
+    about = {**origin, "meta": poses.file("_meta.pickle"), "notes": [*poses.notes, *poses.fallbacks]}
+    if not wanted.filterpredictions:
+        return poses.h5, result, about
+    share = course.stage(media.frames)
+    if wanted.filtertype == "median" and poses.rows < _WINDOW:
+        about["notes"].append(f"It has {poses.rows} frames, too few to be smoothed.")
+        return poses.h5, result, about
+    smoothed = filters.filter_poses(
+        recording.network,
+        poses,
+        recording.video,
+        filters.Filter(filtertype=wanted.filtertype, windowlength=_WINDOW),
+        progress=lambda done: share(done * media.frames),
+    )
+    about["notes"] += smoothed.notes
+    return smoothed.h5, {**result, f"{prefix}filtered_h5_file": smoothed.h5}, about
+
+
+def _order(tables: Sequence[Path], setup: Setup, views: MultiView) -> tuple[Any, list[str]]:
+    """Return which animal is which where DeepLabCut says it, and what the user should know of that."""
+    from dlc_jupyter.pose import deeplabcut3d
+    from dlc_jupyter.pose.epipolar import match_individuals
+
+    if setup.stereo is None or len(views.keypoints.individuals) < 2:
+        return None, []
+    order = deeplabcut3d.match_individuals(tables, setup.stereo, setup.method.pcutoff)
+    if order is None:
+        return None, ["DeepLabCut cannot tell which animal is which: they were matched by the cameras' geometry."]
+    own = match_individuals(setup.rig, views.sample(setup.frames, setup.method.pcutoff))
+    if (order == own).all():
+        return order, []
+    return order, [
+        "DeepLabCut takes other animals of the two cameras for the same ones than the cameras' geometry says. Look at "
+        "the reprojection error with method=consensus, which goes by the geometry."
+    ]
+
+
+def _remarks(setup: Setup, made: Poses3D) -> Iterator[str]:
+    if not made.summary["found"]:
+        yield (
+            "No point was found: no body part was seen by enough cameras in the same frame with a likelihood of "
+            f"{setup.method.pcutoff:g} or more."
+        )
+    counts = {name: each.frames for name, each in zip(setup.rig.names, setup.media, strict=True)}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{name} has {frames}" for name, frames in counts.items())
+        yield f"The videos are of different length ({told} frames): the scene has {setup.frames}."
+
+
+def _told(setup: Setup, made: Poses3D, views: MultiView) -> dict[str, Any]:
+    files, summary, rig, model = made.files, made.summary, setup.rig, setup.model
+    error = {**summary["error"]}
+    for kind in ("bodyparts", "individuals", "cameras"):
+        if kind in summary:
+            error[kind] = {
+                name: {**each["error"], **{key: each[key] for key in each if key != "error"}}
+                for name, each in summary[kind].items()
+            }
+    method = setup.job.parameters.method or ("deeplabcut" if setup.stereo else "consensus")
+    several = views.keypoints.several
+    return {
+        "csv_file": files.get(".csv"),
+        "h5_file": files[".h5"],
+        "meta_file": files["_meta.pickle"],
+        "quality_file": files["_quality.h5"],
+        "quality_csv_file": files.get("_quality.csv"),
+        "frames": setup.frames,
+        "unit": rig.unit,
+        "axes": axes_of(rig)[1],
+        "scorer": made.files[".h5"].stem.removeprefix("scene_"),
+        "reprojection_error": error,
+        "found": summary["found"],
+        "behind": summary["behind"],
+        "warnings": [finding.as_json() for finding in made.findings],
+        "cameras": list(rig.names),
+        "frame_offset": dict(zip(rig.names, setup.offsets, strict=True)),
+        "individual_order": made.order,
+        "method": method,
+        "pcutoff": setup.method.pcutoff,
+        "calibration": {"error": rig.error, "unit": rig.unit, "source": rig.source},
+        "fps": round(float(setup.media[0].fps), 6),
+        "model": setup.job.parameters.model,
+        "bodyparts": [*views.keypoints.bodyparts, *views.keypoints.unique_bodyparts],
+        "individuals": list(views.keypoints.individuals) if several else [],
+        "device": setup.job.device,
+        "skeleton": [list(pair) for pair in model.skeleton],
+    }
+
+
+def axes_of(rig: Rig) -> tuple[str, str]:
+    """Return the axis of a scene that goes up, and in words what its axes are.
+
+    They are the first camera's where that is in the origin, as with most calibrations: then y goes down.
+    """
+    import numpy as np
+
+    first = rig.cameras[0]
+    if np.abs(first.translation).max() > 1e-9 * max(np.linalg.norm(each.centre) for each in rig.cameras):
+        return "z", "those of the calibration, z up"
+    if np.allclose(first.rotation, np.eye(3), atol=1e-9):
+        return "-y", f"those of {first.name}: x right, y down, z into its picture"
+    return "-y", f"those of {first.name}, rectified as DeepLabCut does: x right, y down, z into its picture"
