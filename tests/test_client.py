@@ -18,6 +18,7 @@ from dlc_jupyter import demo
 from dlc_jupyter.client import Client
 from dlc_jupyter.commands.server import OwnServer
 from dlc_jupyter.errors import Ambiguous, AnalysisFailed, BadRequest, Conflict, NotFound, Refusal, TooLarge
+from tests.stereo import write_calibration
 
 MIB = 1 << 20
 
@@ -240,6 +241,31 @@ def test_a_failed_analysis_says_why_and_what_to_do(client: Client, tmp_path: Pat
 
 def test_the_models_of_the_server(client: Client) -> None:
     assert [model["name"] for model in client.models()] == ["demo-mouse"]
+
+
+def test_a_3d_model_is_made_and_removed(client: Client, tmp_path: Path) -> None:
+    rig = client.upload(write_calibration(tmp_path / "calibration.toml"))
+    made = client.add_model("my-rig", rig, "demo-mouse", pcutoff=0.5)
+    try:
+        assert (made["name"], made["kind"], made["cameras"]) == ("my-rig", "3d", ["left", "right"])
+        assert made in client.models()
+        with pytest.raises(Conflict) as taken:
+            client.add_model("my-rig", rig, {"left": "demo-mouse", "right": "demo-mouse"})
+        assert taken.value.reason == "model-exists"
+        with pytest.raises(BadRequest, match="no 2D model for right"):
+            client.add_model("other", rig, {"left": "demo-mouse"})
+    finally:
+        client.delete_model("my-rig")
+    with pytest.raises(NotFound):
+        client.delete_model("my-rig")
+
+
+def test_files_are_given_by_camera(client: Client, file: Path) -> None:
+    """Which analyses take them so, the server says: this one does not."""
+    file_id = client.upload(file)
+    with pytest.raises(BadRequest, match="cameras: There is no such parameter") as refused:
+        client.run("video", file_id, cameras={"left": file_id, "right": (file_id,)}, model="demo-mouse")
+    assert refused.value.reason == "bad-parameters"
 
 
 def test_what_the_server_says_of_itself(client: Client) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from dlc_jupyter import demo
+from dlc_jupyter.pose.made_models import New3D
+from dlc_jupyter.pose.models import Models
+from tests.stereo import write_calibration
 
 REGISTERED = f"--DLCApp.models={demo.MODEL_NAME}={demo.MODEL}"
 
@@ -18,9 +21,27 @@ def test_a_model_is_a_line_of_the_table(command: Any) -> None:
     ended = command("models", REGISTERED)
     assert (ended.status, ended.err) == (0, "")
     header, line = ended.out.splitlines()
-    assert header.split() == ["NAME", "KIND", "BODY", "PARTS", "INDIVIDUALS", "NETWORK", "SNAPSHOTS"]
+    assert header.split() == ["NAME", "KIND", "BODY", "PARTS", "INDIVIDUALS", "NETWORK", "SNAPSHOTS", "CAMERAS"]
     assert line.startswith("demo-mouse  2d    7 (snout, leftear, rightear, bodycentre, …)")
     assert line.index("1", line.index("resnet")) == header.index("SNAPSHOTS")
+
+
+def test_a_3d_model_says_which_cameras_it_has_and_how_they_were_calibrated(command: Any, tmp_path: Path) -> None:
+    ended = command("models", f"--DLCApp.models=tray={demo.MODEL_3D}")
+    assert ended.status == 0
+    header, line = ended.out.splitlines()
+    assert line.split()[:2] == ["tray", "3d"]
+    assert line[header.index("CAMERAS") :] == "2 (camera-1, camera-2): 0.00 px, mm"
+
+
+def test_models_that_were_made_here_are_listed_too(command: Any, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    models = Models({demo.MODEL_NAME: str(demo.MODEL)}, "", data / "models")
+    mouse = models.find(demo.MODEL_NAME)
+    models.make(New3D("my-rig", write_calibration(tmp_path / "rig.toml"), {"left": mouse, "right": mouse}))
+    ended = command("models", REGISTERED, f"--DLCApp.data_dir={data}")
+    assert [line.split()[0] for line in ended.out.splitlines()[1:]] == ["demo-mouse", "my-rig"]
+    assert "2 (left, right): 0.25 px, mm" in ended.out
 
 
 def test_models_below_a_folder_are_found_and_named_by_their_folders(command: Any, tmp_path: Path) -> None:

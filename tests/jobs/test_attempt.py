@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from dlc_jupyter import demo
+from dlc_jupyter.analyses import base
+from dlc_jupyter.analyses.base import POSE_FILES, registry
 from dlc_jupyter.analyses.sleep import Sleep
 from dlc_jupyter.jobs import processes
 from dlc_jupyter.jobs.attempt import Attempt, Place
 from dlc_jupyter.jobs.engine_process import Engine
-from dlc_jupyter.jobs.record import Record, Request, State
+from dlc_jupyter.jobs.record import Record, State
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.jobs.requests import Requests
 from dlc_jupyter.jobs.scratch import Scratch
 from dlc_jupyter.jobs.watch import Watch
 from dlc_jupyter.pose.models import Models
 from dlc_jupyter.settings import Settings
+from dlc_jupyter.storage.database import poses
 from dlc_jupyter.storage.files import FileStore
+from tests.jobs.plugin.trial_analyses import Seen
 
 WORKER = "attempts/"
 
 
 @pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    settings.models = {"mouse": str(tmp_path / "project")}
+    return settings
+
+
+@pytest.fixture
 def requests(settings: Settings) -> Requests:
-    return Requests(settings, Models({}, ""))
+    return Requests(settings, Models(settings.models, ""))
 
 
 @pytest.fixture
 def scratch(settings: Settings, files: FileStore, records: Records, requests: Requests) -> Scratch:
-    return Scratch(settings, files, records, Models({}, ""), requests)
+    return Scratch(settings, files, records, Models(settings.models, ""), requests)
 
 
 @pytest.fixture
@@ -48,6 +63,13 @@ def engine(
     engine.close()
 
 
+@pytest.fixture
+def video(files: FileStore) -> str:
+    incoming = files.receive()
+    incoming.append(b"a video")
+    return incoming.finish("mouse.mp4").file_id
+
+
 Try = Callable[..., Record]
 
 
@@ -55,9 +77,8 @@ Try = Callable[..., Record]
 def attempt(settings: Settings, records: Records, scratch: Scratch, requests: Requests, engine: Engine) -> Try:
     """Ask for an analysis and try it once; return what became of it."""
 
-    def once(name: str, **parameters: object) -> Record:
-        prepared = requests.prepare(name, parameters, [])
-        asked = records.create(Request(prepared.analysis, prepared.parameters, request_key=prepared.request_key), 1.0)
+    def once(name: str, file_ids: Sequence[str] = (), **parameters: object) -> Record:
+        asked = records.create(requests.prepare(name, parameters, file_ids), 1.0)
         record = records.claim(WORKER, time.time(), 30.0)
         assert record is not None
         assert record.analysis_id == asked.analysis_id
@@ -131,6 +152,93 @@ def test_a_result_made_by_another_deeplabcut_than_it_was_asked_of_answers_no_oth
     engine.versions = {**engine.versions, "deeplabcut": "2.0.0"}
     assert attempt("sleep", time=0).state is State.SUCCEEDED
     assert records.create(requests.prepare("sleep", {"time": 0}, []), 2.0).state is State.QUEUED
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model ``mouse`` whose files can be changed, and an analysis that makes poses without looking."""
+    shutil.copytree(demo.MODEL.parent, tmp_path / "project")
+    known = {**registry(), "seen": Seen}
+    monkeypatch.setattr(base, "registry", lambda: known)
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize("meta", [True, False])
+def test_poses_in_a_result_are_there_for_others_where_all_files_are(
+    attempt: Try, project: Path, records: Records, requests: Requests, video: str, meta: bool
+) -> None:
+    done = attempt("seen", [video], model="mouse", meta=meta)
+    assert done.state is State.SUCCEEDED, done.error
+    ((key, prefix),) = requests.keys(done, None).poses
+    assert prefix == ""
+    assert [record.analysis_id for record, _ in records.poses(key)] == ([done.analysis_id] if meta else [])
+
+
+def test_what_was_made_before_is_given_to_the_analysis_that_starts_from_it(
+    attempt: Try, project: Path, video: str
+) -> None:
+    first = attempt("seen", [video], model="mouse")
+    assert first.result is not None
+    assert (first.result["given"], first.result["earlier"]) == ([None], None)
+    again = attempt("seen", [video], model="mouse", start_from_meta=True)
+    assert again.result is not None
+    contents = {field: f"{field} of {video}" for field in POSE_FILES}
+    told = {"from": first.analysis_id, "contents": contents, "frames": 3}
+    assert again.result["given"] == [{"kind": "Poses", **told}]
+    assert again.result["earlier"] == {"kind": "Earlier", **told}
+    other = attempt("seen", [video], model="mouse", start_from_meta=False)
+    assert other.result is not None
+    assert other.result["earlier"] is None
+
+
+def test_neither_poses_nor_result_are_for_others_where_the_model_changes_meanwhile(
+    attempt: Try,
+    project: Path,
+    records: Records,
+    requests: Requests,
+    scratch: Scratch,
+    video: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepare, snapshot = scratch.prepare, next(project.rglob("snapshot*.pt"))
+
+    def trained_meanwhile(*arguments: Any) -> Any:
+        order = prepare(*arguments)
+        change.append(lambda: snapshot.write_bytes(b"trained longer"))
+        return order
+
+    change: list[Callable[[], object]] = []
+    store = scratch.store_outputs
+
+    def changed(*arguments: Any) -> Any:
+        for each in change:
+            each()
+        return store(*arguments)
+
+    monkeypatch.setattr(scratch, "prepare", trained_meanwhile)
+    monkeypatch.setattr(scratch, "store_outputs", changed)
+    before = requests.prepare("seen", {"model": "mouse"}, [video]).request_key
+    done = attempt("seen", [video], model="mouse")
+    assert done.state is State.SUCCEEDED
+    assert done.request_key is None
+    assert before is not None
+    assert records.succeeded(before) is None
+    with records.database.read() as connection:
+        assert connection.execute(sa.select(poses)).all() == []
+
+
+def test_a_model_that_is_gone_at_the_end_costs_no_result(
+    attempt: Try, project: Path, scratch: Scratch, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = scratch.store_outputs
+
+    def gone(*arguments: Any) -> Any:
+        (project / "config.yaml").unlink()
+        return store(*arguments)
+
+    monkeypatch.setattr(scratch, "store_outputs", gone)
+    done = attempt("seen", [video], model="mouse")
+    assert (done.state, done.request_key) == (State.SUCCEEDED, None)
 
 
 def test_another_version_installed_is_noticed_while_the_engine_runs(engine: Engine) -> None:

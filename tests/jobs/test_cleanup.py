@@ -103,6 +103,16 @@ def test_a_file_that_nobody_used_for_its_age_goes(folder: Folder) -> None:
     assert folder.there(young.file_id)
 
 
+def test_models_that_were_made_here_stay(folder: Folder) -> None:
+    path = folder.settings.root / "models" / "my-rig" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("camera_names: [left, right]")
+    os.utime(path, (0, 0))
+    folder.settings.min_free_bytes = 1 << 60  # no room at all
+    assert folder.plan() == folder.run() == []
+    assert path.is_file()
+
+
 def test_a_plan_names_what_would_go_and_why_and_removes_nothing(folder: Folder) -> None:
     old = folder.upload(b"12345", "day 1.mp4")
     folder.now += 31 * DAY

@@ -14,7 +14,16 @@ import sqlalchemy as sa
 
 from dlc_jupyter.errors import NoSpace
 from dlc_jupyter.storage import database as database_module
-from dlc_jupyter.storage.database import SCHEMA_VERSION, Database, analyses, database_url, file_names, files, schema
+from dlc_jupyter.storage.database import (
+    SCHEMA_VERSION,
+    Database,
+    analyses,
+    database_url,
+    file_names,
+    files,
+    poses,
+    schema,
+)
 
 FILE = {"filename": "a", "content_type": "a/b", "size": 1, "created": 1.0, "used": 1.0, "origin": "upload"}
 
@@ -47,6 +56,32 @@ def test_what_was_written_is_there_after_opening_it_again(url):
     assert count(database) == 1
     with database.read() as connection:
         assert connection.scalars(sa.select(schema.c.version)).all() == [SCHEMA_VERSION]
+    database.close()
+
+
+def test_a_database_from_before_there_were_poses_gets_their_table_and_keeps_all_else(url):
+    database = Database(url)
+    insert(database, "0" * 40)
+    with database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE poses")
+    database.close()
+    database = Database(url)
+    assert count(database) == 1
+    assert count(database, poses) == 0
+    database.close()
+
+
+def test_poses_go_with_their_analysis(url):
+    database = Database(url)
+    analysis = {"analysis": "video", "parameters": {}, "state": "succeeded", "owner": "", "created": 1.0}
+    with database.write() as connection:
+        connection.execute(analyses.insert().values(analysis_id="a", **analysis))
+        connection.execute(poses.insert().values(pose_key="k", analysis_id="a", prefix=""))
+    with pytest.raises(sa.exc.IntegrityError), database.write() as connection:
+        connection.execute(poses.insert().values(pose_key="k", analysis_id="none", prefix=""))
+    with database.write() as connection:
+        connection.execute(analyses.delete())
+    assert count(database, poses) == 0
     database.close()
 
 

@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from dlc_jupyter.analyses.base import Analysis, Inputs, Parameters
+from dlc_jupyter.analyses.base import POSE_FILES, Analysis, Inputs, Parameters
+from dlc_jupyter.analyses.poses import poses_by
 from dlc_jupyter.errors import AnalysisFailed
 
 
@@ -154,6 +155,55 @@ class Surroundings(Analysis):
             "start_method": multiprocessing.get_start_method(),
             "package_only": sorted(path for path in sys.path if path in ("", str(Path(job.scratch).parent))),
         }
+
+
+class Seen(Analysis):
+    """Make files that are called poses, and say what was given."""
+
+    name = "seen"
+    model_kind = "2d"
+    starts_from_poses = True
+
+    class Parameters(Parameters):
+        model: str
+        shuffle: int = 1
+        trainingsetindex: int = 0
+        meta: bool = True
+        start_from_meta: bool | None = None
+
+    @classmethod
+    def poses(cls, parameters, model):
+        return poses_by(parameters, model)
+
+    @classmethod
+    def starts_from(cls, parameters):
+        meta = parameters.start_from_meta
+        return None if meta is None else ("seen", {"model": parameters.model, "meta": meta})
+
+    def run(self, job):
+        files = {
+            field: job.scratch / f"{field}.txt" for field in POSE_FILES if job.parameters.meta or "meta" not in field
+        }
+        for field, path in files.items():
+            path.write_text(f"{field} of {job.inputs[0].file_id}")
+        return {
+            **files,
+            "scorer": "DLC",
+            "frames": 3,
+            "provenance": {"notes": []},
+            "given": [each and told(each) for each in job.poses],
+            "earlier": job.earlier and told(job.earlier),
+        }
+
+
+def told(earlier):
+    contents = {field: path.read_text() for field, path in earlier.files.items()}
+    return {
+        "kind": type(earlier).__name__,
+        "from": earlier.analysis_id,
+        "contents": contents,
+        "frames": earlier.result["frames"],
+    }
 
 
 class Numbers(Analysis):
