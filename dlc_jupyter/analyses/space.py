@@ -113,6 +113,7 @@ SPACE = {
     "<camera>_h5_file": "The 2D poses of that camera's video, as in the result of video; so are <camera>_csv_file, "
     "<camera>_poses_file, <camera>_meta_file, <camera>_full_file, <camera>_scorer and <camera>_frames.",
     "<camera>_filtered_h5_file": "The same, smoothed; only with filterpredictions.",
+    "frame_offset": "By camera, as it was given.",
     "individual_order": "By camera, which of its individuals is each individual of the first camera, counted from 0.",
     "analysed_parts": "By camera, the part of its picture that was analysed (x1, x2, y1, y2); null for all of it.",
     "method": "The one that was used.",

@@ -13,6 +13,7 @@ from dlc_jupyter.analyses.base import Earlier, InputFile, Job, Poses, find_analy
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import inference
 from dlc_jupyter.pose.models import Models
+from tests.analyses import recordings
 from tests.pose.networks import Seeing, project
 from tests.pose.videos import ffmpeg
 
@@ -26,6 +27,12 @@ def clip(tmp_path_factory) -> Path:
     picture = ["-frames:v", str(FRAMES), "-vf", "crop=320:240:270:70"]
     coding = ["-c:v", "libx264", "-preset", "veryfast", "-g", "6", "-bf", "2", "-movflags", "+faststart"]
     return ffmpeg(["-i", str(demo.VIDEO), *picture, *coding], target)
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory) -> dict[str, Path]:
+    """The beginning of the demo's stereo recording, by camera."""
+    return dict(zip(recordings.CAMERAS, recordings.clips(tmp_path_factory.mktemp("walk")), strict=True))
 
 
 @dataclass
@@ -91,7 +98,7 @@ def run(deeplabcut, tmp_path) -> Run:
 
 @pytest.fixture
 def run_several(deeplabcut, tmp_path) -> Run:
-    """Run an analysis of several files, in the order of the cameras. Keyword arguments are its parameters, but for some.
+    """Run an analysis of the files of several cameras. Keyword arguments are its parameters, but for those named here.
 
     `kept` is a folder that an earlier attempt has left; `poses` and `earlier` are what earlier analyses have made.
     """

@@ -1,0 +1,321 @@
+"""`triangulate`: the body parts of the demo's stereo recording in space, how good that is said to be, and bad input."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from dlc_jupyter import demo
+from dlc_jupyter.analyses.base import find_analysis
+from dlc_jupyter.demo.scene import BODYPARTS
+from dlc_jupyter.errors import AnalysisFailed, BadRequest
+from dlc_jupyter.pose import deeplabcut3d
+from dlc_jupyter.pose.models import Models
+from dlc_jupyter.pose.projects import read_model
+from tests.analyses.recordings import CAMERAS, DISTANCE, FRAMES, clips, exact, truth
+from tests.pose.videos import ffmpeg
+
+pytestmark = pytest.mark.deeplabcut
+
+
+@pytest.fixture
+def made(run_several, walk):
+    """With the demo's real network."""
+    return run_several("triangulate", walk)
+
+
+@pytest.fixture
+def quick(run_several, walk, tmp_path):
+    """Triangulate with poses that are there, unless told otherwise, and not smoothed."""
+
+    def start(videos=walk, poses=None, **parameters):
+        poses = exact(tmp_path / "given") if poses is None else poses
+        return run_several("triangulate", videos, poses=poses, **{"filterpredictions": False, **parameters})
+
+    return start
+
+
+def fails(start, *arguments, **parameters) -> AnalysisFailed:
+    with pytest.raises(AnalysisFailed) as failed:
+        start(*arguments, **parameters)
+    for text in (failed.value.message, failed.value.hint):
+        assert "/" not in text, text
+    return failed.value
+
+
+def points(path) -> np.ndarray:
+    return pd.read_hdf(path).to_numpy().reshape(-1, len(BODYPARTS), 3)
+
+
+# -- the result --------------------------------------------------------------------------------------------------------
+
+
+def test_the_body_parts_are_found_in_space_and_the_result_says_how_well(made) -> None:
+    result = made.result
+    error = np.linalg.norm(points(result["h5_file"]) - truth()[:FRAMES], axis=-1)
+    assert np.median(error) < 0.005 * DISTANCE
+    assert (result["frames"], result["unit"], result["found"]) == (FRAMES, "mm", 1.0)
+    told = result["reprojection_error"]
+    assert 0 < told["median"] < told["p95"] < 3
+    assert list(told["bodyparts"]) == list(BODYPARTS) == result["bodyparts"]
+    assert list(told["cameras"]) == list(CAMERAS) == result["cameras"]
+    assert told["bodyparts"]["snout"].keys() == {"median", "p95", "found"}
+    assert told["cameras"]["camera-1"].keys() == {"median", "p95", "used"}
+    assert (result["warnings"], made.notes) == ([], [])
+    table = pd.read_hdf(result["h5_file"])
+    assert result["csv_file"].read_text() == table.to_csv(lineterminator="\n")
+    assert table.columns.get_level_values(0).unique().tolist() == [result["scorer"]] == ["DLC_3D"]
+    quality = pd.read_hdf(result["quality_file"])
+    assert quality.columns.get_level_values("coords").unique().tolist() == ["error", "cameras"]
+    assert np.median(quality.xs("error", axis=1, level="coords")) == pytest.approx(told["median"], rel=0.02)
+    assert result["calibration"] == {"error": 0.0, "unit": "mm", "source": "the demo's own cameras, exactly known"}
+
+
+def test_every_field_of_the_result_is_described(made) -> None:
+    described = {name for names in find_analysis("triangulate").results for name in names.split(", ")}
+    for camera in CAMERAS:
+        described |= {name.replace("<camera>", camera) for name in described}
+        described |= {f"{camera}_{name}" for name in ("csv_file", "poses_file", "meta_file", "full_file")}
+        described |= {f"{camera}_{name}" for name in ("scorer", "frames", "provenance")}
+    assert set(made.result) - described == set()
+
+
+def test_the_2d_poses_are_in_the_result_as_video_makes_them(made, run, walk) -> None:
+    alone = run("video", walk["camera-2"])
+    mine = pd.read_hdf(made.result["camera-2_h5_file"])
+    pd.testing.assert_frame_equal(mine, pd.read_hdf(alone.result["h5_file"]))
+    assert made.result["camera-2_csv_file"].is_file()
+    assert made.result["camera-2_provenance"]["video"]["filename"] == "walk_2.mp4"
+    smoothed = pd.read_hdf(made.result["camera-2_filtered_h5_file"])
+    assert not smoothed.equals(mine)
+
+
+def test_one_progress_bar_goes_through_poses_smoothing_and_points(made) -> None:
+    done = [each["done"] for each in made.progress]
+    assert done == sorted(done)
+    assert {each["total"] for each in made.progress} == {5 * FRAMES}
+    assert done.count(5 * FRAMES) == 1
+    assert done[-1] == 5 * FRAMES
+
+
+def test_an_attempt_goes_on_with_the_poses_of_the_one_before(run_several, walk, made, monkeypatch, tmp_path) -> None:
+    from dlc_jupyter.analyses import points as module
+
+    def stop(*_arguments, **_keywords):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_order", stop)  # all 2D poses are there
+        with pytest.raises(KeyboardInterrupt):
+            run_several("triangulate", walk)
+    kept = sorted(tmp_path.glob("scratch-several-*"))[-1] / "kept"
+    again = run_several("triangulate", walk, kept=kept)
+    assert again.progress[0]["done"] >= FRAMES - 1, "the first camera's poses were there at once"
+    pd.testing.assert_frame_equal(*(pd.read_hdf(each.result["h5_file"]) for each in (made, again)))
+
+
+def test_poses_that_exist_are_used(quick) -> None:
+    ran = quick()
+    np.testing.assert_allclose(points(ran.result["h5_file"]), truth()[:FRAMES], atol=1e-3)
+    assert {each["total"] for each in ran.progress} == {FRAMES}
+    origins = ran.result["provenance"]["cameras"]
+    assert [origins[camera]["poses_from"] for camera in CAMERAS] == ["poses-1", "poses-2"]
+    assert ran.result["camera-1_meta_file"] is None, "they are offered by the analysis that has made them"
+    assert len(pd.read_hdf(ran.result["camera-1_h5_file"])) == FRAMES
+
+
+def test_a_deeplabcut_project_gives_the_numbers_of_deeplabcut_triangulate(
+    deeplabcut, run_several, walk, tmp_path
+) -> None:
+    project = shutil.copytree(demo.MODEL_3D.parent, tmp_path / "project" / "model3d")
+    shutil.copytree(demo.MODEL.parent, tmp_path / "project" / "model")
+    (project / "calibration.toml").unlink()
+    ours = run_several("triangulate", walk, model=project / "config.yaml").result
+    assert (ours["method"], ours["unit"]) == ("deeplabcut", "squares")
+    models = Models({"rig": str(project / "config.yaml")}, "")
+    config = models.stage(models.find("rig"), tmp_path / "staged" / "model")
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    videos = [shutil.copy(path, folder / f"walk_{camera}.mp4") for camera, path in walk.items()]
+    with deeplabcut3d.readable_projects():
+        deeplabcut.triangulate(str(config), [list(map(str, videos))], filterpredictions=True, save_as_csv=True)
+    theirs = pd.read_hdf(folder / "walk_DLC_3D.h5")
+    mine = pd.read_hdf(ours["h5_file"])
+    pd.testing.assert_index_equal(mine.columns, theirs.columns)
+    np.testing.assert_array_equal(mine.to_numpy(), theirs.to_numpy())
+
+
+# -- what the user may say ---------------------------------------------------------------------------------------------
+
+
+def test_unlikely_positions_are_left_out_as_the_project_or_the_user_says(quick, tmp_path) -> None:
+    unsure = exact(tmp_path / "unsure", likelihood=0.5)
+    assert quick(poses=unsure).result["found"] == 1.0  # the project says 0.4
+    assert quick(poses=unsure, pcutoff=0.45).result["pcutoff"] == 0.45
+    failed = fails(quick, poses=unsure, pcutoff=0.6)
+    assert (failed.kind, "camera-1 and camera-2" in failed.message) == ("NoPoses", True)
+
+
+def test_poses_of_a_part_of_the_picture_count_from_its_corner(quick, tmp_path) -> None:
+    ran = quick(poses=exact(tmp_path / "part", cropped_at=(32, 20)))
+    np.testing.assert_allclose(points(ran.result["h5_file"]), truth()[:FRAMES], atol=1e-3)
+    assert ran.result["analysed_parts"]["camera-1"] == (32, 640, 20, 480)
+
+
+def test_linear_and_refined_points_are_those_of_exact_poses_too(quick) -> None:
+    for parameters in ({"method": "linear"}, {"refine": True}, {"method": "deeplabcut"}, {"max_error": 2.0}):
+        ran = quick(**parameters)
+        np.testing.assert_allclose(points(ran.result["h5_file"]), truth()[:FRAMES], atol=0.01)
+
+
+def test_a_video_of_few_frames_is_not_smoothed_and_that_is_said(run_several, tmp_path) -> None:
+    videos = dict(zip(CAMERAS, clips(tmp_path, frames=3), strict=True))
+    ran = run_several("triangulate", videos, poses=exact(tmp_path / "given", (3, 3)))
+    assert ran.notes == [f"{camera}: It has 3 frames, too few to be smoothed." for camera in CAMERAS]
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "says"),
+    [
+        ({"min_cameras": 3}, "min_cameras", "has 2 cameras"),
+        ({"frame_offset": {"camera-3": 1}}, "frame_offset", "no camera camera-3. There are: camera-1, camera-2"),
+        ({"snapshot_index": 7}, "snapshot_index", "camera-1: There is no snapshot 7"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused_when_it_is_asked_for(values, field, says) -> None:
+    cls, model = find_analysis("triangulate"), read_model("", demo.MODEL_3D)
+    [(name, message)] = cls.misfits(cls.validate({"model": "rig", **values}), model)
+    assert name == field
+    assert says in message
+    assert list(cls.misfits(cls.validate({"model": "rig"}), model)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"min_cameras": 1}, "min_cameras"),
+        ({"max_error": 0}, "max_error"),
+        ({"method": "guess"}, "method"),
+        ({"method": "deeplabcut", "refine": True}, "refine"),
+        ({"frame_offset": "3"}, "frame_offset"),
+        ({"frame_offset": {"camera-1": 0.5}}, "frame_offset.camera-1"),
+        ({"filtertype": "mean"}, "filtertype"),
+        ({"shuffle": 1}, "shuffle"),
+    ],
+)
+def test_wrong_parameters_are_refused_naming_the_field(values, field) -> None:
+    with pytest.raises(BadRequest) as refused:
+        find_analysis("triangulate").validate({"model": "rig", **values})
+    assert [error["field"] for error in refused.value.fields["errors"]] == [field]
+
+
+def test_an_offset_may_be_given_as_text() -> None:
+    found = find_analysis("triangulate").validate({"model": "rig", "frame_offset": '{"camera-2": "-3"}'})
+    assert found.frame_offset == {"camera-2": -3}
+
+
+# -- when something is wrong with the recording ------------------------------------------------------------------------
+
+
+def test_videos_of_different_length_are_refused_naming_both_or_cut_to_the_shorter(quick, walk, tmp_path) -> None:
+    shorter = {**walk, "camera-2": clips(tmp_path, frames=FRAMES - 4)[1]}
+    poses = exact(tmp_path / "given", (FRAMES, FRAMES - 4))
+    failed = fails(quick, shorter, poses)
+    assert failed.kind == "LengthMismatch"
+    assert "camera-1 has 24 frames, camera-2 has 20" in failed.message
+    assert "on_length_mismatch=truncate" in failed.hint
+    ran = quick(shorter, poses, on_length_mismatch="truncate")
+    assert ran.result["frames"] == len(pd.read_hdf(ran.result["h5_file"])) == FRAMES - 4
+    [note] = ran.notes
+    assert note.startswith("The videos are of different length (camera-1 has 24, camera-2 has 20 frames)")
+
+
+def test_videos_of_different_rate_are_refused_naming_both(quick, walk, tmp_path) -> None:
+    slower = ffmpeg(["-r", "25", "-i", str(walk["camera-2"]), "-c:v", "libx264", "-crf", "18"], tmp_path / "slow.mp4")
+    failed = fails(quick, {**walk, "camera-2": slower})
+    assert failed.kind == "RateMismatch"
+    assert "camera-1 has 30 frames a second, camera-2 has 25" in failed.message
+
+
+def test_a_late_video_is_told_and_mended_by_a_frame_offset(run_several, tmp_path) -> None:
+    frames, late = 100, 3
+    start = (0, late)  # the second camera began later
+    videos = dict(zip(CAMERAS, clips(tmp_path, frames, start), strict=True))
+    poses = exact(tmp_path / "given", (frames, frames), start)
+    wanted = {"poses": poses, "filterpredictions": False}
+    wrong = run_several("triangulate", videos, **wanted)
+    [warning] = wrong.result["warnings"]
+    assert (warning["kind"], warning["cameras"], warning["frames"]) == ("out-of-sync", ("camera-2",), -late)
+    assert wrong.notes == [warning["message"]]
+    assert "out of sync by about 3 frames" in warning["message"]
+    right = run_several("triangulate", videos, frame_offset={"camera-2": -late}, **wanted)
+    assert right.notes == []
+    found = points(right.result["h5_file"])
+    assert np.isnan(found[:late]).all()
+    np.testing.assert_allclose(found[late:], truth()[late:frames], atol=1e-3)
+    assert right.result["frame_offset"] == {"camera-1": 0, "camera-2": -late}
+
+
+def test_swapped_videos_are_told(run_several, tmp_path) -> None:
+    videos = dict(zip(CAMERAS, clips(tmp_path, 100)[::-1], strict=True))
+    poses = exact(tmp_path / "given", (100, 100))[::-1]
+    ran = run_several("triangulate", videos, poses=poses, filterpredictions=False)
+    [warning] = ran.result["warnings"]
+    assert warning["kind"] == "swapped"
+    assert "swapped" in ran.notes[0] or "order" in ran.notes[0]
+
+
+def test_the_same_poses_of_both_cameras_and_poses_of_nan_are_refused(quick, tmp_path) -> None:
+    poses = exact(tmp_path / "given")
+    assert fails(quick, poses=[poses[0], poses[0]]).kind == "SamePoses"
+    nothing = pd.read_hdf(poses[0].files["h5_file"]) * np.nan
+    for each in poses:
+        nothing.to_hdf(each.files["h5_file"], key="df_with_missing", format="table", mode="w")
+    assert fails(quick, poses=poses).kind == "NoPoses"
+
+
+def test_a_video_of_another_size_than_the_calibrated_camera_is_refused(quick, walk, tmp_path) -> None:
+    small = ffmpeg(["-i", str(walk["camera-2"]), "-vf", "scale=320:240"], tmp_path / "small.mp4")
+    failed = fails(quick, {**walk, "camera-2": small})
+    assert failed.kind == "SizeMismatch"
+    assert "camera-2 has 320 x 240 pixels, but it had 640 x 480" in failed.message
+
+
+def project(tmp_path: Path) -> Path:
+    """A copy of the demo's 3D project that may be changed."""
+    shutil.copytree(demo.MODEL.parent, tmp_path / "broken" / "model")
+    return shutil.copytree(demo.MODEL_3D.parent, tmp_path / "broken" / "model3d") / "config.yaml"
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(quick, tmp_path) -> None:
+    config = project(tmp_path)
+    (config.parent / "calibration.toml").unlink()
+    proof = tmp_path / "it-ran"
+    stereo = config.parent / "camera_matrix" / "stereo_params.pickle"
+    stereo.write_bytes(b"cos\nsystem\n(S'touch " + str(proof).encode() + b"'\ntR.")
+    failed = fails(quick, model=config)
+    assert failed.kind == "CalibrationUnreadable"
+    assert not proof.exists()
+
+
+def test_a_project_without_calibration_is_refused(quick, tmp_path) -> None:
+    config = project(tmp_path)
+    (config.parent / "calibration.toml").unlink()
+    (config.parent / "camera_matrix" / "stereo_params.pickle").unlink()
+    with pytest.raises(BadRequest, match="have not been calibrated"):
+        quick(model=config)
+
+
+def test_a_scorer_that_is_no_file_name_is_not_used_as_one(quick, tmp_path) -> None:
+    config = project(tmp_path)
+    values = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**values, "scorername_3d": "../out"}))
+    assert quick(model=config).result["scorer"] == "DLC_3D"
+    config.write_text(yaml.safe_dump({**values, "scorername_3d": "lab-3"}))
+    ran = quick(model=config)
+    assert (ran.result["scorer"], ran.result["h5_file"].name) == ("lab-3", "scene_lab-3.h5")
