@@ -31,7 +31,7 @@ class Settings(Configurable):
     """The options of dlc_jupyter. See each option's help."""
 
     data_dir = Unicode(
-        help="Folder of the store, the database, the logs and the scratch space. "
+        help="Folder of the store, the database, the logs, the scratch space and the 3D models that were made here. "
         "It should lie on a local disk with room for the videos."
     ).tag(config=True)
     models = Dict(

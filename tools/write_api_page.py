@@ -120,7 +120,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
     if schema.get("type") == "object" and "additionalProperties" in schema:
-        return f"names with {_kind(schema['additionalProperties'])}"
+        return f"names with {values(schema['additionalProperties'])}"
     words = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`", "string": "text"}
     return " ".join([words.get(str(schema.get("type")), "any"), *_bounds(schema)])
 

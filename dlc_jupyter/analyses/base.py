@@ -18,7 +18,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import pydantic
 from pydantic import ConfigDict
@@ -69,8 +69,9 @@ def _is_container(annotation: Any) -> bool:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    """Return what a union is made of; anything else as it is."""
-    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    """Return what a union is made of; anything else as it is, but for what is said of it."""
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return tuple(get_args(option)[0] if get_origin(option) is Annotated else option for option in options)
 
 
 P = TypeVar("P", bound=Parameters)

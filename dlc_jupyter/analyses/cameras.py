@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from dlc_jupyter.analyses.base import Analysis
 from dlc_jupyter.errors import BadRequest
@@ -15,26 +15,34 @@ from dlc_jupyter.pose.projects import Model
 P = TypeVar("P", bound=BaseModel)
 
 
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: [files] if isinstance(files, str) else files for name, files in value.items()}
-    return value
+def _listed(ids: Any) -> Any:
+    return [ids] if isinstance(ids, str) else ids
 
+
+_ID = Annotated[str, Field(min_length=1, max_length=40)]
+_IDS = Annotated[list[_ID], Field(min_length=1, max_length=10_000)]
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 40}
 
 #: The type of the parameter ``cameras`` of an analysis with `Analysis.by_camera`; its default is None. When such an
 #: analysis runs it is there, also where the files were given in the order of the cameras, but for a single file.
 Cameras = Annotated[
-    dict[
-        Annotated[str, Field(min_length=1, max_length=100)],
-        Annotated[list[Annotated[str, Field(min_length=1, max_length=40)]], Field(min_length=1, max_length=10_000)],
+    Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=100)],
+            Annotated[
+                _IDS,
+                BeforeValidator(_listed),
+                WithJsonSchema(
+                    {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 10_000}]}
+                ),
+            ],
+        ],
+        Field(min_length=1, max_length=100),
     ]
     | None,
-    BeforeValidator(_lists),
     Field(
-        min_length=1,
-        max_length=100,
         description='The files by camera, such as {"camera-1": "<file_id>", "camera-2": "<file_id>"}, in the place of '
-        "file_id. Left out: file_id names them in the order of the cameras.",
+        "file_id. Left out: file_id names them in the order of the cameras."
     ),
 ]
 

@@ -94,6 +94,11 @@ class AnalysesHandler(DLCHandler):
             "sleep": {"analysis": "sleep", "time": 5},
             "video": {"analysis": "video", "file_id": _SHA1, "model": "demo-mouse"},
             "label": {"analysis": "label", "file_id": _SHA1, "model": "demo-mouse", "pcutoff": 0.6},
+            "triangulate": {
+                "analysis": "triangulate",
+                "cameras": {"camera-1": _SHA1, "camera-2": "9c4b7d2e"},
+                "model": "demo-mouse-3d",
+            },
         },
     )
     @web.authenticated
