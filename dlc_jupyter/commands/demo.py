@@ -46,7 +46,7 @@ c = get_config()  # noqa: F821
 c.ServerApp.root_dir = {root!r}
 c.ServerApp.allow_root = {by_root}  # whether it was root who ran the demo
 c.DLCApp.data_dir = {data!r}
-c.DLCApp.models = {{{name!r}: {model!r}}}
+c.DLCApp.models = {models!r}
 {options}
 """
 
@@ -128,8 +128,7 @@ def write_config(folder: Path, settings: Settings) -> Path:
         root=str(folder.absolute()),
         by_root=os.geteuid() == 0,
         data=str((folder / "data").absolute()),
-        name=demo.MODEL_NAME,
-        model=str(demo.MODEL),
+        models={demo.MODEL_NAME: str(demo.MODEL), demo.MODEL_3D_NAME: str(demo.MODEL_3D)},
         options="\n".join(f"c.DLCApp.{option} = {getattr(settings, option)!r}" for option in OF_THE_MACHINE),
     )
     path.write_text(text)

@@ -177,7 +177,7 @@ class Site:
         self.folder = folder
         self.options = {
             "data_dir": str(folder / "dlc"),
-            "models": {demo.MODEL_NAME: str(demo.MODEL)},
+            "models": {demo.MODEL_NAME: str(demo.MODEL), demo.MODEL_3D_NAME: str(demo.MODEL_3D)},
             "device_lock_dir": str(folder / "locks"),
             "min_free_bytes": 0,
             "threads": 1,

@@ -124,5 +124,6 @@ def test_the_server_says_what_it_has(shell, poses):
     status = json.loads(shell('curl -H "Authorization: token $TOKEN" $URL/status'))
     assert (status["worker"]["alive"], status["engine"]["state"]) == (True, "ready")
     assert status["versions"]["deeplabcut"] == poses["deeplabcut_version"]
-    [model] = json.loads(shell('curl -H "Authorization: token $TOKEN" $URL/model'))
-    assert (model["name"], model["kind"], model["bodyparts"]) == ("demo-mouse", "2d", poses["bodyparts"])
+    models = json.loads(shell('curl -H "Authorization: token $TOKEN" $URL/model'))
+    assert [(model["name"], model["kind"]) for model in models] == [("demo-mouse", "2d"), ("demo-mouse-3d", "3d")]
+    assert models[0]["bodyparts"] == poses["bodyparts"]
