@@ -139,9 +139,11 @@ def live(settings: Settings, files: FileStore, records: Records, database: Datab
     records.asked_to_cancel(first, "host-1:0")
     (tmp_path / "poses.csv").write_bytes(b"poses")
     poses = files.add(tmp_path / "poses.csv", "poses.csv", origin=first).file_id
-    assert records.succeed(first, "host-1:0", time.time(), {"csv_file": poses}, [poses])
+    assert records.active_with_model("mouse") == []
+    assert records.succeed(first, "host-1:0", time.time(), {"csv_file": poses}, [poses], poses={"key": ""})
     assert records.succeeded("same") is not None
     again = ask(file_ids=[video], request_key="same")
+    assert [record.analysis_id for record, _ in records.poses("key")] == [again, first]
     assert records.outputs(again) == [poses]
     assert records.looking_at(video)
     records.page(1, after=again)
