@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import dlc_jupyter
+from dlc_jupyter.demo import boards
 from tests.system.servers import Server, Site
 from tests.system.shell import Shell
 
@@ -54,9 +55,31 @@ def test_the_calls_with_curl_as_one_script(server: Server, checkout: Path) -> No
         server.client.wait(cancelled["analysis_id"], timeout=60)
 
 
+def test_the_calls_in_three_dimensions_follow_on_those(server: Server, checkout: Path) -> None:
+    beginning = block("bash", "Send a video", server).partition("# Send a video")[0]
+    [calls] = [each for each in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if "label_3d" in each]
+    Shell(server, "", checkout)(beginning + calls, timeout=280)
+    space = json.loads((checkout / "space.json").read_text())
+    assert (space["frames"], space["unit"], space["warnings"]) == (240, "mm", [])
+    assert len((checkout / "space.csv").read_text().splitlines()) == 243
+    assert json.loads((checkout / "video.json").read_text())["frames"] == 240
+    assert (checkout / "labeled_3d.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_the_cameras_are_calibrated_with_the_python_client(server: Server, checkout: Path) -> None:
+    boards.write(checkout / "demo-run" / "calibration_images", 12)
+    command = [sys.executable, "-c", block("python", "calibrate", server)]
+    ran = subprocess.run(command, cwd=checkout, check=True, timeout=120, capture_output=True, text=True)
+    assert float(ran.stdout.split()[0]) < 0.1
+    assert (checkout / "camera-1.png").read_bytes()[:4] == b"\x89PNG"
+    [model] = [each for each in server.client.models() if each["name"] == "my-rig"]
+    assert model["problem"] is None
+    server.client.delete_model("my-rig")
+
+
 def test_the_python_client(server: Server, checkout: Path) -> None:
     subprocess.run(
-        [sys.executable, "-c", block("python", "import Client", server)], cwd=checkout, check=True, timeout=240
+        [sys.executable, "-c", block("python", "labeled.mp4", server)], cwd=checkout, check=True, timeout=240
     )
     assert len((checkout / "poses.csv").read_text().splitlines()) == 603
     assert (checkout / "labeled.mp4").read_bytes()[4:8] == b"ftyp"
