@@ -152,9 +152,9 @@ class Frames:
 
     def account(self) -> list[str]:
         """Check, when all is read, that no frame is missing; return what the user should know. See `Media.account`."""
-        if self.stop is not None and self.read >= self.stop:
-            return []
-        return self.media.account(self.read, self.shown)
+        if self._mark:
+            return []  # a frame without a picture has its place
+        return self.media.account(self.read, self.shown, self.stop)
 
     # -- the thread --------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,12 @@ class Frames:
             raise _Stopped
 
     def _is_late(self, number: int, time: float) -> bool:
-        return number < self.media.frames and time - self.media.times[number] > self.media.gap / 2
+        """Tell whether this is a later frame's picture: nearer to when that one is shown."""
+        times = self.media.times
+        if number >= len(times):
+            return False
+        gap = times[number + 1] - times[number] if number + 1 < len(times) else self.media.gap
+        return time - times[number] > max(gap, 0.002) / 2
 
     def _wanted(self, number: int) -> bool:
         return number >= self.start and (number - self.start) % self.step == 0

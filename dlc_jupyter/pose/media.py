@@ -21,6 +21,7 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.containers import is_torn
@@ -34,6 +35,10 @@ _INDEXED = ("mov", "avi")
 INTERLACED_DIFFERENCE = 12
 #: MPEG-4 part 2 packets this small hold no picture: they stand for the second one of the packet before ("packed").
 _PLACEHOLDER_BYTES = 19
+#: Two times that differ by less, in seconds, may be one: some containers count in milliseconds.
+_TICKS = 0.002
+
+Times = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ class Media:
         if self.damage:
             raise AnalysisFailed(f"The video is damaged: {self.damage}.", hint=REPAIR, kind="VideoDamaged")
 
-    def account(self, rows: int, shown: Sequence[float]) -> list[str]:
+    def account(self, rows: int, shown: Sequence[float], stop: int | None = None) -> list[str]:
         """Check that every frame has its row.
 
         Parameters
@@ -139,6 +144,8 @@ class Media:
             How many frames were decoded.
         shown : sequence of float
             When each of them is shown by the word of the decoder, in seconds after the start of the video.
+        stop : int, optional
+            How many were wanted: after so many nobody has looked further. All that there are, if left out.
 
         Returns
         -------
@@ -152,11 +159,13 @@ class Media:
         """
         if rows >= self.frames - self.placeholders:
             return []
+        if stop is not None and rows >= stop:
+            return self._account_inside(shown)
         if self.leading and rows >= self.frames - self.placeholders - self.leading:
             return [_cut_away(self.leading, self.times[self.leading])]
         # OpenCV's times of an AVI file are shifted, and 0 for the last frames; there the rows can only be counted.
         timed = self.container != "avi" and all(a < b for a, b in pairwise(shown))
-        reached = shown[-1] if timed and shown else self.times[rows - 1] if rows else 0.0
+        reached = self._clock(shown)[-1] if timed and shown else self.times[rows - 1] if rows else 0.0
         last = self.times[-1] - self.times[-2] if self.frames > 1 else self.gap
         if self.times[-1] - reached > min(last, self.gap) / 2:
             raise AnalysisFailed(
@@ -167,20 +176,41 @@ class Media:
             )
         return self._account_inside(shown)
 
+    def _clock(self, shown: Sequence[float]) -> Times:
+        """Return a decoder's times by this video's clock, as far as they are of use: as long as they ascend.
+
+        OpenCV's clock begins with the first frame that it can decode, and late in AVI files.
+        """
+        times = np.asarray(shown, float)
+        falls = np.flatnonzero(np.diff(times) <= 0)
+        times = times[: falls[0] + 1] if len(falls) else times
+        if len(times) and (self.leading or self.container == "avi"):
+            times = times + (self.times[self.leading] - times[0])
+        return times
+
     def _account_inside(self, shown: Sequence[float]) -> list[str]:
         """Check the frames without a row before and between those that have one."""
-        near = self.gap / 2
-        missing = [time for time in self.times if abs(shown[nearest(shown, time)] - time) > near * 0.6]
-        before = sum(time < shown[0] for time in missing)
-        lost = [time for time in missing[before:] if _hole(shown, time) > 1.5 * self.gap]
-        if lost:
+        seen = self._clock(shown)
+        if not len(seen):
+            return []
+        times = np.asarray(self.times)
+        # Of a variable rate the nearest neighbour says what a hole is; clocks are right to a millisecond.
+        steps = np.diff(times, prepend=-np.inf, append=np.inf)
+        near = np.maximum(np.minimum(steps[:-1], steps[1:]), _TICKS)
+        at = np.searchsorted(seen, times)
+        earlier, later = seen[np.maximum(at - 1, 0)], seen[np.minimum(at, len(seen) - 1)]
+        missing = np.minimum(abs(times - earlier), abs(later - times)) > 0.3 * near
+        between = (at > 0) & (at < len(seen))
+        lost = np.flatnonzero(missing & between & (later - earlier > 1.5 * near))
+        if len(lost):
             raise AnalysisFailed(
-                f"{_count(len(lost))} of {self.frames} could not be decoded, the first at {seconds(lost[0])} (frame "
-                f"{bisect_left(self.times, lost[0]) + 1}): all rows after it would belong to other frames.",
+                f"{_count(len(lost))} of {self.frames} could not be decoded, the first at "
+                f"{seconds(times[lost[0]])} (frame {lost[0] + 1}): all rows after it would belong to other frames.",
                 hint=REPAIR,
                 kind="VideoDamaged",
             )
-        return [_cut_away(before, shown[0])] if before else []
+        before = int(np.count_nonzero(missing & (at == 0)))
+        return [_cut_away(before, seen[0])] if before else []
 
 
 def _cut_away(frames: int, time: float) -> str:
@@ -419,12 +449,6 @@ def nearest(values: Sequence[float], wanted: float) -> int:
     at = bisect_left(values, wanted)
     nearer = [index for index in (at - 1, at) if 0 <= index < len(values)]
     return min(nearer, key=lambda index: abs(values[index] - wanted))
-
-
-def _hole(shown: Sequence[float], time: float) -> float:
-    """Return the time between the two rows around `time`."""
-    at = bisect_left(shown, time)
-    return shown[at] - shown[at - 1] if 0 < at < len(shown) else 0.0
 
 
 def _count(frames: int) -> str:

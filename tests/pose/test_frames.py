@@ -10,7 +10,7 @@ import pytest
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import inspect
-from tests.pose.videos import SOURCE, WHOLE, blank, cut_open, ffmpeg, spoil
+from tests.pose.videos import SOURCE, UNEVEN, WHOLE, blank, cut_open, ffmpeg, pack, reserve, spoil
 
 
 def decoded(path):
@@ -144,6 +144,63 @@ def test_where_opencv_leaves_frames_out_without_a_word_the_others_keep_their_pla
         assert list(frames.shown) == pytest.approx([each / 30 for each in range(60)], abs=0.001)
 
 
+@pytest.fixture(scope="module")
+def skipping(tmp_path_factory):
+    """An MP4 of which OpenCV leaves frames out without a word, and all pictures before that was done to it."""
+    folder = tmp_path_factory.mktemp("skipping")
+    coding = ["-c:v", "libx265", "-x265-params", "log-level=none:bframes=3", "-g", "12"]
+    whole = ffmpeg([*SOURCE, "-t", "2", *coding], folder / "whole.mp4")
+    path = reserve(whole, 24, folder / "skipping.mp4")
+    inspect(path).check_whole()
+    return path, decoded(whole)
+
+
+def test_frames_that_are_left_out_before_the_stop_are_counted(skipping):
+    path, whole = skipping
+    pictures, _, _, frames = read(path, stop=45)
+    assert frames.read == 45
+    assert not np.array_equal(pictures[44], whole[44])  # it is a later frame's
+    with pytest.raises(AnalysisFailed, match=r"12 frames of 60 could not be decoded, the first at 0\.80 s") as failed:
+        frames.account()
+    assert failed.value.kind == "VideoDamaged"
+    with pytest.raises(AnalysisFailed, match="12 frames of 60 could not be decoded"):
+        read(path)[3].account()
+
+
+@pytest.mark.parametrize("stop", [20, 24])
+def test_frames_that_are_left_out_behind_the_stop_are_no_loss(skipping, stop):
+    path, whole = skipping
+    pictures, _, _, frames = read(path, stop=stop)
+    assert np.array_equal(pictures, whole[:stop])
+    assert frames.account() == []
+
+
+@pytest.mark.parametrize("stop", [None, 45])
+def test_a_frame_that_is_left_out_of_a_variable_rate_is_counted_or_marked(tmp_path, stop):
+    coding = ["-c:v", "libx265", "-x265-params", "log-level=none:bframes=0", "-g", "1"]
+    whole = ffmpeg([*SOURCE, *UNEVEN, *coding], tmp_path / "whole.mp4")
+    path = reserve(whole, 4, tmp_path / "skipping.mp4")  # where frames are nearest to each other
+    media = inspect(path)
+    assert media.times[5] - media.times[3] < 1.5 * media.gap
+    with pytest.raises(AnalysisFailed, match=r"1 frame of 60 could not be decoded, .* \(frame 5\)"):
+        read(path, stop=stop)[3].account()
+    pictures, _, unreadable, _ = read(path, stop=stop, mark=True)
+    assert unreadable == [4]
+    rest = [each for each in range(len(pictures)) if each != 4]
+    assert np.array_equal(pictures[rest], decoded(whole)[rest])
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("stop", [1, 30, 51])
+def test_a_part_of_a_whole_video_passes(video, name, stop):
+    assert read(video(name), stop=stop)[3].account() == []
+
+
+@pytest.mark.parametrize("stop", [1, 50, 119])
+def test_a_part_of_packed_b_frames_passes(video, tmp_path, stop):
+    assert read(pack(video("b-frames.avi"), tmp_path / "packed.avi"), stop=stop)[3].account() == []
+
+
 def test_frames_whose_predecessors_were_cut_away_are_marked_where_they_are(tmp_path):
     path, leading, source = cut_open(tmp_path / "cut.mp4")
     wanted = decoded(source)
@@ -152,12 +209,14 @@ def test_frames_whose_predecessors_were_cut_away_are_marked_where_they_are(tmp_p
     assert unreadable == list(range(leading))
     assert numbers == list(range(len(wanted) - 12 + leading))
     assert np.array_equal(pictures[leading:], wanted[12:])
-    pictures, _, _, frames = read(path)
-    assert np.array_equal(pictures, wanted[12:])
-    assert frames.account() == [
+    note = (
         f"The first {leading} frames cannot be decoded without what was cut away before them: "
         f"row 0 is the frame at {leading / 30:.2f} s."
-    ]
+    )
+    for stop in (None, 1, 20, len(wanted) - 12, len(wanted) - 12 + leading):
+        pictures, _, _, frames = read(path, stop=stop)
+        assert np.array_equal(pictures, wanted[12:][:stop])
+        assert frames.account() == [note]
 
 
 def test_a_reader_that_skips_frames_ends_at_once_too(tmp_path):
