@@ -12,6 +12,7 @@ from dlc_jupyter.analyses.base import Analysis, InputFile, Inputs, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
 from dlc_jupyter.analyses.cameras import Cameras
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.made_models import CAMERA
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
     from dlc_jupyter.pose.board_views import CameraViews, Source
@@ -144,6 +145,9 @@ class Calibrate(Analysis):
 
         @model_validator(mode="after")
         def _can_be_done(self) -> Self:
+            for name in (*(self.cameras or ()), *(self.names or ())):
+                if not CAMERA.match(name):
+                    raise ValueError(f"A camera cannot be called {name!r}: use letters, digits, spaces, dots, - and _.")
             if self.method == "import":
                 return self
             if self.columns is None or self.rows is None:

@@ -165,12 +165,14 @@ def set_up(job: Job[Any]) -> Setup:
     rig = cameras_of(model)
     stereo = _stereo(model, rig, wanted)
     recordings = [open_video(job, number, each) for number, each in enumerate(poses_by(wanted, model))]
-    check_sizes(rig, [each.media for each in recordings])
+    media = [each.media for each in recordings]
+    _check_beginnings(rig, media)
+    check_sizes(rig, media)
     truncate = wanted.on_length_mismatch == "truncate"
     if not truncate:
-        check_rates(rig.names, [float(each.media.fps) for each in recordings])
+        check_rates(rig.names, [float(each.fps) for each in media])
     offsets = [(wanted.frame_offset or {}).get(name, 0) for name in rig.names]
-    frames = common_frames(rig.names, [each.media.frames for each in recordings], offsets, truncate=truncate)
+    frames = common_frames(rig.names, [each.frames for each in media], offsets, truncate=truncate)
     return Setup(job, model, rig, stereo, recordings, _method(model, wanted, stereo), frames)
 
 
@@ -206,6 +208,20 @@ def check_sizes(rig: Rig, media: Sequence[Media]) -> None:
                 hint="Give videos as the cameras took them, neither cut nor scaled, in the order of the cameras "
                 f"({', '.join(rig.names)}); or calibrate with pictures of this size.",
                 kind="SizeMismatch",
+            )
+
+
+def _check_beginnings(rig: Rig, media: Sequence[Media]) -> None:
+    """Refuse videos without their first frames: row 0 of their poses is of another moment than that of the others."""
+    from dlc_jupyter.pose.media import REPAIR
+
+    for name, each in zip(rig.names, media, strict=True):
+        if each.leading:
+            raise AnalysisFailed(
+                f"The video of {name} begins with {each.leading} frames that cannot be decoded, because what was "
+                "before them was cut away: its frames would not belong to those of the others.",
+                hint=REPAIR,
+                kind="VideoDamaged",
             )
 
 
@@ -328,6 +344,8 @@ def _order(tables: Sequence[Path], setup: Setup, views: MultiView) -> tuple[Any,
 
 
 def _remarks(setup: Setup, made: Poses3D) -> Iterator[str]:
+    from dlc_jupyter.pose.multiview import check_rates
+
     if not made.summary["found"]:
         yield (
             "No point was found: no body part was seen by enough cameras in the same frame with a likelihood of "
@@ -337,6 +355,10 @@ def _remarks(setup: Setup, made: Poses3D) -> Iterator[str]:
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{name} has {frames}" for name, frames in counts.items())
         yield f"The videos are of different length ({told} frames): the scene has {setup.frames}."
+    try:
+        check_rates(setup.rig.names, [float(each.fps) for each in setup.media])
+    except AnalysisFailed as error:
+        yield f"{error.message} Frame by frame they were taken for the same moments."
 
 
 def _told(setup: Setup, made: Poses3D, views: MultiView) -> dict[str, Any]:

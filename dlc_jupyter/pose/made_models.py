@@ -32,8 +32,8 @@ _NAME = re.compile(NAME.replace("$", r"\Z"))
 #: Below this likelihood DeepLabCut leaves positions out, in a new 3D project.
 PCUTOFF = 0.4
 
-# What a camera may be called: its name is part of the names of fields and files.
-_CAMERA = re.compile(r"\w[\w .-]{0,49}\Z")
+#: What a camera may be called: its name is part of the names of fields and files.
+CAMERA = re.compile(r"\w[\w .-]{0,49}\Z")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def cameras_of(calibration: Path) -> list[str]:
     if len(set(names)) < len(names):
         raise _bad("Two cameras have the same name.")
     for name, camera in zip(names, cameras, strict=True):
-        if not _CAMERA.match(name):
+        if not CAMERA.match(name):
             raise _bad(
                 f"A camera cannot be called {name[:50]!r}. Its name may have up to 50 letters, digits, blanks, dots, "
                 "hyphens and underscores, and begins with a letter or digit."

@@ -251,6 +251,8 @@ def test_what_is_no_calibration_is_refused(bring, films) -> None:
         ({"columns": 8, "rows": 5, "dictionary": "8X8_50"}, "'8X8_50' is not possible"),
         ({"columns": 8, "rows": 5, "every": 0}, "greater than or equal to 1"),
         ({"method": "import", "size": [640]}, "at least 2"),
+        ({"method": "import", "names": ["left", "a/b"]}, "A camera cannot be called 'a/b'"),
+        ({**BOARD, "cameras": {"left": "1a", "../b": "2b"}}, "A camera cannot be called '../b'"),
     ],
 )
 def test_wrong_parameters_are_refused(values, says) -> None:

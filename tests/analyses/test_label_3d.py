@@ -156,8 +156,11 @@ def test_animals_are_matched_and_drawn_by_their_colours(deeplabcut, run_several,
     assert ran.result["individuals"] == list(model.individuals)
     assert ran.result["reprojection_error"]["p95"] < 0.1
     by_part = run_several("label_3d", walk, poses=poses, color_by="bodypart", **options)
-    one, other = (pictures(each.result["video_file"])[3] for each in (ran, by_part))
+    found = run_several("triangulate", walk, model=config, poses=poses, filterpredictions=False)
+    later = run_several("label_3d", walk, earlier=found, color_by="individual", **options)
+    one, other, same = (pictures(each.result["video_file"])[3] for each in (ran, by_part, later))
     assert np.abs(one.astype(int) - other).max() > 60
+    np.testing.assert_array_equal(one, same)
 
 
 def test_it_starts_from_what_triangulate_makes_when_asked_for_the_same() -> None:

@@ -13,12 +13,16 @@ import yaml
 from dlc_jupyter import demo
 from dlc_jupyter.analyses.base import find_analysis
 from dlc_jupyter.demo.scene import BODYPARTS
+from dlc_jupyter.demo.stereo import RIG
+from dlc_jupyter.demo.views import looking
 from dlc_jupyter.errors import AnalysisFailed, BadRequest
 from dlc_jupyter.pose import deeplabcut3d
+from dlc_jupyter.pose.calibrations import write_toml
+from dlc_jupyter.pose.cameras import Rig
 from dlc_jupyter.pose.models import Models
 from dlc_jupyter.pose.projects import read_model
-from tests.analyses.recordings import CAMERAS, DISTANCE, FRAMES, clips, exact, truth
-from tests.pose.videos import ffmpeg
+from tests.analyses.recordings import CAMERAS, DISTANCE, FRAMES, clips, exact, given, truth
+from tests.pose.videos import cut_open, ffmpeg
 
 pytestmark = pytest.mark.deeplabcut
 
@@ -219,6 +223,35 @@ def test_an_offset_may_be_given_as_text() -> None:
     assert found.frame_offset == {"camera-2": -3}
 
 
+def test_of_three_cameras_one_that_disagrees_is_left_out(run_several, walk, tmp_path) -> None:
+    third = looking("top", np.array([10.0, -20.0, 900.0]), np.zeros(3), 800.0, (320.0, 240.0), np.zeros(5))
+    rig = Rig((*RIG.cameras, third), unit="mm")
+    config = project(tmp_path)
+    values = yaml.safe_load(config.read_text()) | {"camera_names": list(rig.names), "num_cameras": 3}
+    values |= {"config_file_top": values["config_file_camera-1"], "shuffle_top": 1, "trainingsetindex_top": 0}
+    config.write_text(yaml.safe_dump(values))
+    write_toml(rig, config.parent / "calibration.toml")
+    pixels = rig.project(truth()[:FRAMES])
+    pixels[1, 5:9, 0] += 80.0  # the second camera takes something else for the snout
+    pixels[2, 12:, 2] = np.nan
+    poses = [given(tmp_path, number, each) for number, each in enumerate(pixels)]
+    videos = {**walk, "top": walk["camera-1"]}
+    options = {"model": config, "poses": poses, "filterpredictions": False}
+    result = run_several("triangulate", videos, **options).result
+    np.testing.assert_allclose(points(result["h5_file"]), truth()[:FRAMES], atol=0.01)
+    counts = pd.read_hdf(result["quality_file"]).xs("cameras", axis=1, level="coords").to_numpy()
+    assert (counts[5:9, 0] == 2).all()
+    assert (counts[12:, 2] == 2).all()
+    assert (counts[:5] == 3).all()
+    used = [result["reprojection_error"]["cameras"][name]["used"] for name in rig.names]
+    assert used[1] < 1 == used[0] == used[2]
+    assert result["method"] == "consensus"
+    all_of_them = run_several("triangulate", videos, min_cameras=3, **options).result
+    assert np.isnan(points(all_of_them["h5_file"])[12:, 2]).all()
+    linear = points(run_several("triangulate", videos, method="linear", **options).result["h5_file"])
+    assert np.linalg.norm(linear[5:9, 0] - truth()[5:9, 0], axis=-1).min() > 5
+
+
 # -- when something is wrong with the recording ------------------------------------------------------------------------
 
 
@@ -240,6 +273,8 @@ def test_videos_of_different_rate_are_refused_naming_both(quick, walk, tmp_path)
     failed = fails(quick, {**walk, "camera-2": slower})
     assert failed.kind == "RateMismatch"
     assert "camera-1 has 30 frames a second, camera-2 has 25" in failed.message
+    [note] = quick({**walk, "camera-2": slower}, on_length_mismatch="truncate").notes
+    assert note.startswith(failed.message)
 
 
 def test_a_late_video_is_told_and_mended_by_a_frame_offset(run_several, tmp_path) -> None:
@@ -284,6 +319,13 @@ def test_a_video_of_another_size_than_the_calibrated_camera_is_refused(quick, wa
     failed = fails(quick, {**walk, "camera-2": small})
     assert failed.kind == "SizeMismatch"
     assert "camera-2 has 320 x 240 pixels, but it had 640 x 480" in failed.message
+
+
+def test_a_video_without_its_first_frames_is_refused(quick, walk, tmp_path) -> None:
+    cut, leading, _ = cut_open(tmp_path / "cut.mp4")
+    failed = fails(quick, {**walk, "camera-2": cut})
+    assert failed.kind == "VideoDamaged"
+    assert f"camera-2 begins with {leading} frames that cannot be decoded" in failed.message
 
 
 def project(tmp_path: Path) -> Path:
