@@ -94,6 +94,11 @@ class Media:
         return len(self.times)
 
     @property
+    def decodable(self) -> int:
+        """How many of them a decoder shows at least, if none is lost."""
+        return self.frames - self.leading - self.placeholders
+
+    @property
     def duration(self) -> float:
         """From the first frame to the end of the last one, in seconds."""
         return self.times[-1] + self.gap
@@ -161,7 +166,7 @@ class Media:
             return []
         if stop is not None and rows >= stop:
             return self._account_inside(shown)
-        if self.leading and rows >= self.frames - self.placeholders - self.leading:
+        if self.leading and rows >= self.decodable:
             return [_cut_away(self.leading, self.times[self.leading])]
         # OpenCV's times of an AVI file are shifted, and 0 for the last frames; there the rows can only be counted.
         timed = self.container != "avi" and all(a < b for a, b in pairwise(shown))

@@ -152,6 +152,9 @@ def render(
 ) -> None:
     """Decode the first `rows` frames of a video, draw on each, and write them as H.264.
 
+    Row i of poses is the i-th frame that can be decoded, which need not be frame i: see `Media.leading`. So the frames
+    are counted here as they were there.
+
     Raises
     ------
     AnalysisFailed
@@ -163,7 +166,7 @@ def render(
     drawn = 0
     try:
         with (
-            Frames(video, media, size=size, stop=rows, crop=painter.crop, ahead=_AHEAD, mark=True) as frames,
+            Frames(video, media, size=size, stop=rows, crop=painter.crop, ahead=_AHEAD) as frames,
             Writer(encoder, frames.release) as writer,
         ):
             for batch in frames:
@@ -174,6 +177,7 @@ def render(
                 progress(drawn)
             if drawn < rows:
                 raise AnalysisFailed(f"{frames.name(drawn)} could not be decoded for drawing.", kind="VideoCutShort")
+            frames.account()
         encoder.finish()
     finally:
         encoder.abandon()

@@ -53,7 +53,8 @@ class View:
     name : str
         Of the camera.
     offset : int
-        Frame i of the scene is this video's frame i + offset.
+        Frame i of the scene is this video's frame i + offset. Frames are counted as rows of poses are: from the first
+        one that can be decoded (see `Media.leading`).
     """
 
     video: Path
@@ -129,6 +130,8 @@ def render_scene(
                 sheet.draw(picture, moment)
                 writer.put(Batch(range(number, number + 1), picture[None]))
                 progress(number + 1)
+            for reel in reels:
+                reel.account()
         encoder.finish()
     finally:
         encoder.abandon()
@@ -151,7 +154,7 @@ class _Reel:
         size = max(1, min(8, _AT_ONCE // (view.media.width * view.media.height * 3)))
         self._frames: Frames | None = None
         if first < stop:
-            self._frames = Frames(view.video, view.media, size=size, start=first, stop=stop, ahead=2, mark=True)
+            self._frames = Frames(view.video, view.media, size=size, start=first, stop=stop, ahead=2)
         self._pictures = self._read()
 
     def __enter__(self) -> _Reel:
@@ -168,19 +171,28 @@ class _Reel:
         frame = self._view.frame(number)
         if frame is None or self._frames is None:
             return None
-        try:
-            return next(self._pictures)
-        except StopIteration:
+        picture = next(self._pictures, None)
+        if picture is None and self._frames.read < self._view.media.decodable:
             raise AnalysisFailed(
                 f"{self._frames.name(frame)} of {self._view.name} could not be decoded for drawing.",
                 kind="VideoCutShort",
-            ) from None
+            )
+        return picture
 
-    def _read(self) -> Iterator[Pictures | None]:
+    def account(self) -> None:
+        """Refuse, when all is drawn, a video of which frames were left out: the poses would be on others."""
+        try:
+            if self._frames is not None:
+                self._frames.account()
+        except AnalysisFailed as error:
+            raise AnalysisFailed(
+                f"The video of {self._view.name}: {error.message}", hint=error.hint, kind=error.kind
+            ) from error
+
+    def _read(self) -> Iterator[Pictures]:
         assert self._frames is not None
         for batch in self._frames:
-            for place, picture in enumerate(batch.pictures):
-                yield None if place in batch.unreadable else picture
+            yield from batch.pictures
             self._frames.release(batch)
 
 

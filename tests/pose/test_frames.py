@@ -3,7 +3,6 @@
 import subprocess
 import time
 
-import cv2
 import numpy as np
 import pytest
 
@@ -11,16 +10,7 @@ from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import inspect
 from tests.pose.videos import SOURCE, UNEVEN, WHOLE, blank, cut_open, ffmpeg, pack, reserve, spoil
-
-
-def decoded(path):
-    """All pictures, by OpenCV alone."""
-    capture, pictures = cv2.VideoCapture(str(path)), []
-    while True:
-        found, picture = capture.read()
-        if not found:
-            return np.stack(pictures)
-        pictures.append(picture)
+from tests.pose.videos import decode_pictures as decoded
 
 
 def read(path, **options):

@@ -19,7 +19,7 @@ from dlc_jupyter.pose.drawing import Look, Painter
 from dlc_jupyter.pose.encoding import Encoder, check_playable
 from dlc_jupyter.pose.media import inspect
 from dlc_jupyter.pose.render import render
-from tests.pose.videos import SOURCE, cut, ffmpeg
+from tests.pose.videos import SOURCE, cut, cut_open, decode_pictures, ffmpeg, reserve
 
 
 def encode(target, pictures, fps=Fraction(30)):
@@ -230,6 +230,33 @@ def test_every_frame_is_drawn_on_with_its_own_number(draw, monkeypatch, rows, at
     assert lengths == pytest.approx(range(rows), abs=1.1)
     assert told == sorted(told)
     assert told[-1] == rows
+
+
+class Witness(Marker):
+    """Keeps the pictures that it was to draw on."""
+
+    def draw(self, picture, index):
+        self.seen = [*getattr(self, "seen", []), picture.copy()]
+        assert len(self.seen) == index + 1
+
+
+def test_where_the_first_frames_cannot_be_decoded_each_row_is_drawn_on_its_own_picture(tmp_path):
+    path, leading, _source = cut_open(tmp_path / "cut.mp4")
+    media, pictures = inspect(path), decode_pictures(path)  # as the network sees them: a row for each
+    assert len(pictures) == media.frames - leading < media.frames
+    painter = Witness(media.width, media.height)
+    render(path, media, painter, len(pictures), tmp_path / "out.mp4", progress=lambda done: None)
+    assert np.array_equal(painter.seen, pictures)
+    check_playable(tmp_path / "out.mp4", len(pictures))
+
+
+def test_frames_that_are_left_out_end_all_although_there_are_enough(tmp_path):
+    coding = ["-c:v", "libx265", "-x265-params", "log-level=none", "-g", "12"]
+    whole = ffmpeg([*SOURCE, "-t", "2", *coding], tmp_path / "whole.mp4")
+    path = reserve(whole, 24, tmp_path / "skipping.mp4")
+    media = inspect(path)
+    with pytest.raises(AnalysisFailed, match="12 frames of 60 could not be decoded"):
+        render(path, media, Marker(media.width, media.height), 45, tmp_path / "out.mp4", progress=lambda done: None)
 
 
 def test_a_frame_that_is_missing_is_named(draw):

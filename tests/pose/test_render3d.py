@@ -22,7 +22,7 @@ from dlc_jupyter.pose.render3d import View, render_scene
 from dlc_jupyter.pose.scene import SceneLook
 from dlc_jupyter.pose.sheet import Moment, Sheet, arrange
 from tests.pose.rigs import motion, rig
-from tests.pose.videos import cut, ffmpeg, probe, spoil
+from tests.pose.videos import cut, cut_open, ffmpeg, probe, reserve, spoil
 
 PARTS = ["snout", "spine", "tail"]
 FRAMES = 40
@@ -367,18 +367,37 @@ def test_a_video_that_cannot_be_decoded_to_its_end_ends_all(views, film, draw, t
     assert failed.value.kind == "SizeChanges"
 
 
-def test_a_frame_that_is_damaged_is_marked_and_the_rest_is_drawn(views, film, draw, tmp_path):
+def test_a_frame_that_cannot_be_decoded_is_named_with_its_camera(views, film, draw, tmp_path):
     (one, two), points = views(2)
-    whole = film((160, 120), FRAMES)
-    damaged = spoil(whole, range(20, FRAMES), tmp_path / "damaged.mp4")
-    seen = [one, replace(two, video=damaged)]
-    _result, pictures = draw(seen, points)
-    place = layout(seen).views[1]
-    assert len(pictures) == FRAMES
-    assert number(pictures[10], place) == 10
-    assert number(pictures[-1], place) is None
-    assert np.median(place.of(pictures[-1])) > 15  # marked, and not black
-    assert number(pictures[-1], layout(seen).views[0]) == FRAMES - 1
+    damaged = spoil(film((160, 120), FRAMES), range(20, FRAMES), tmp_path / "damaged.mp4")
+    with pytest.raises(
+        AnalysisFailed, match=rf"Frame \d+ of the video .* of {two.name} could not be decoded"
+    ) as failed:
+        draw([one, replace(two, video=damaged)], points)
+    assert failed.value.kind == "VideoCutShort"
+
+
+def test_frames_that_are_left_out_end_all_although_there_are_enough(views, film, draw, tmp_path):
+    (one, two), points = views(2)
+    coding = ["-c:v", "libx265", "-x265-params", "log-level=none", "-g", "12"]
+    whole = ffmpeg(["-i", str(film((160, 120), FRAMES)), *coding], tmp_path / "whole.mp4")
+    path = reserve(whole, 12, tmp_path / "skipping.mp4")
+    with pytest.raises(AnalysisFailed, match=rf"The video of {two.name}: \d+ frames? of 40 could not be decoded"):
+        draw([one, replace(two, video=path, media=inspect(path))], points, span=range(20))
+
+
+def test_where_the_first_frames_cannot_be_decoded_the_pictures_are_those_of_the_rows(views, film, draw, tmp_path):
+    (one, two), points = views(2)
+    path, leading, _source = cut_open(tmp_path / "cut.mp4", ["-i", str(one.video)])
+    media = inspect(path)
+    assert leading > 0
+    seen = [replace(one, offset=12), replace(two, video=path, media=media)]
+    count = media.frames - leading
+    _result, pictures = draw(seen, points[: count + 1])
+    one, two = layout(seen).views
+    for row in (0, 1, leading, count - 1):
+        assert number(pictures[row], two) == row + 12 == number(pictures[row], one)
+    assert number(pictures[count], two) is None  # its video has ended
 
 
 def test_what_does_not_fit_together_is_refused(views, draw):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 
 SECONDS = 4
 RATE = 30
@@ -94,6 +95,16 @@ def decode(video: Path) -> list[float]:
     return shown
 
 
+def decode_pictures(video: Path) -> np.ndarray:
+    """Return all pictures that OpenCV decodes."""
+    capture, pictures = cv2.VideoCapture(str(video)), []
+    while True:
+        found, picture = capture.read()
+        if not found:
+            return np.stack(pictures)
+        pictures.append(picture)
+
+
 VOP = b"\x00\x00\x01\xb6"
 
 
@@ -167,13 +178,13 @@ def reserve(video: Path, number: int, target: Path) -> Path:
     return target
 
 
-def cut_open(target: Path) -> tuple[Path, int, Path]:
+def cut_open(target: Path, pictures: Sequence[str] = SOURCE) -> tuple[Path, int, Path]:
     """Make an MP4 that begins with frames whose predecessors were cut away, as cameras and careless cuts do.
 
-    Returns it, how many such frames there are, and the video that it was cut from.
+    The first 12 `pictures` are gone. Returns it, how many such frames there are, and the video that it was cut from.
     """
     options = "open-gop=1:bframes=3:scenecut=0:b-adapt=0:keyint=12:min-keyint=12"
-    source = ffmpeg([*SOURCE, "-c:v", "libx264", "-x264-params", options], target.with_name(f"whole-{target.name}"))
+    source = ffmpeg([*pictures, "-c:v", "libx264", "-x264-params", options], target.with_name(f"whole-{target.name}"))
     with av.open(str(source)) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
