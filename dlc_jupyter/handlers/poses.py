@@ -17,6 +17,10 @@ from dlc_jupyter.pose.compact import MOST_FRAMES, Finished, Growing, Source, ans
 
 RESOURCE = "dlc.file"
 
+#: No frame has a number of more digits.
+_DIGITS = 19
+_MOST = 10**_DIGITS - 1
+
 _COUNT = {"type": "integer", "minimum": 0}
 
 
@@ -33,7 +37,9 @@ class PosesHandler(DLCHandler):
                 "then for each frame from `start` on, `count` of them, for each of the `points` x and y in pixels and "
                 "the likelihood, as 32-bit floats, little-endian, NaN where unknown. The header has `scorer`, `points` "
                 "(individual, empty for a single animal, and body part), `frames` (how many have poses so far), "
-                "`start`, `count`, `analysis_id` and `state`: while that is `running` there are more to come.",
+                "`start`, `count`, `analysis_id` and `state`: while that is `running` there are more to come; and "
+                "`cropping` where only a part of the picture was analysed: x1, x2, y1, y2 in pixels, and the points "
+                "count from (x1, y1).",
                 {"type": "string", "format": "binary"},
                 content_type="application/octet-stream",
             )
@@ -55,7 +61,7 @@ class PosesHandler(DLCHandler):
     @authorized
     async def get(self, file_id: str) -> None:
         """Fetch the poses of a video for some of its frames, in a compact form."""
-        start, stop = self._whole("start", 0), self._whole("stop", 1 << 62)
+        start, stop = self._whole("start", 0), self._whole("stop", _MOST)
         if stop < start:
             raise BadRequest("stop must not be less than start.", reason="bad-range")
         body = await self.call(self._poses, file_id, self.get_query_argument("analysis_id", ""), start, stop)
@@ -66,7 +72,7 @@ class PosesHandler(DLCHandler):
 
     def _whole(self, name: str, default: int) -> int:
         text = self.get_query_argument(name, str(default))
-        if not (text.isascii() and text.isdigit() and len(text) < 20):
+        if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
             raise BadRequest(f"{name} must be a whole number from 0 on.", reason="bad-range")
         return int(text)
 
@@ -87,7 +93,8 @@ class PosesHandler(DLCHandler):
 
     def _of(self, record: Record, number: int, start: int, stop: int) -> bytes | None:
         """Return the poses of one of an analysis's videos, if it has any (yet, or still)."""
-        with contextlib.suppress(NotFound, OSError, ValueError, LookupError, TypeError):
+        # Any other error is no reason to hand on an older analysis's poses in place of these.
+        with contextlib.suppress(NotFound, FileNotFoundError):
             if source := self._source(record, number):
                 about: dict[str, Any] = {"analysis_id": record.analysis_id, "state": record.state}
                 return answer(source, start, stop, **about)
@@ -97,8 +104,12 @@ class PosesHandler(DLCHandler):
         if record.state == State.RUNNING:
             return Growing.open(kept_poses(self.services.settings.root, record, number))
         result = record.result or {}
-        # Where there are several videos, each is one of the cameras, in their order.
-        prefix = "" if len(record.file_ids) == 1 else f"{result['cameras'][number]}_"
+        prefix = ""
+        if len(record.file_ids) > 1:  # each is one of the cameras, in their order
+            cameras = result.get("cameras") or []
+            if number >= len(cameras):
+                return None
+            prefix = f"{cameras[number]}_"
         made = result.get(f"{prefix}poses_file")
         return Finished.open(self.services.files.path(made)) if isinstance(made, str) else None
 

@@ -88,6 +88,14 @@ async def test_a_range_of_them_by_the_first_characters_of_the_id(api: Any, video
     assert numbers == VALUES[12:24]
 
 
+@pytest.mark.parametrize("start", [5, 6, 10**17, 10**19 - 1])
+async def test_behind_the_end_there_are_none(api: Any, video: str, succeeded: str, start: int) -> None:
+    answer = await api("file", video, "poses", params={"start": str(start)})
+    assert answer.code == 200
+    header, numbers = parse(answer.body)
+    assert (header["start"], header["count"], header["frames"], numbers) == (start, 0, 5, [])
+
+
 @pytest.mark.parametrize("cropping", [None, [20, 300, 10, 230]])
 async def test_the_poses_of_an_analysis_that_is_running(
     api: Any, services: Services, video: str, running: str, cropping: list[int] | None
@@ -118,6 +126,23 @@ async def test_those_of_the_newest_analysis_that_has_any(
     assert services.records.claim("me", time.time(), 60)  # it has none yet
     header, _ = parse((await api("file", video, "poses")).body)
     assert header["analysis_id"] == succeeded
+
+
+@pytest.mark.parametrize("damage", [b"no poses", b"DLCP", b"DLCP\1\0\0\0\4\0\0\0[]  ", b"DLCP\1\0\0\0\4\0\0\0{}  "])
+async def test_poses_that_are_damaged_are_an_error_and_not_those_of_an_older_analysis(
+    api: Any, services: Services, video: str, succeeded: str, put: Any, damage: bytes, caplog: Any
+) -> None:
+    services.records.create(Request("video", {"fresh": True}, (video,)), time.time())
+    record = services.records.claim("me", time.time(), 60)
+    assert record is not None
+    made = put(damage, "poses.dlcp")
+    assert services.records.succeed(record.analysis_id, "me", time.time(), {"poses_file": made}, [made])
+    answer = await api("file", video, "poses")
+    assert answer.code == 500
+    assert json.loads(answer.body)["reason"] == "internal-error"
+    assert [each for each in caplog.records if each.exc_info]
+    answer = await api("file", video, "poses", params={"analysis_id": succeeded})
+    assert parse(answer.body)[1] == VALUES
 
 
 async def test_an_analysis_that_ends_at_this_very_moment_has_those_of_its_result(
