@@ -3,6 +3,9 @@
 A batch has animals of several pictures, and those of a picture may be in two batches. So an attempt that goes on where
 another stopped must know where in a batch that was: on a GPU the last digit of a number depends on what else is in the
 batch. `Seam` says it.
+
+Where animals are rare, a batch that is not full ends all the same when it has waited for too long: else nothing would
+be known, told or kept of thousands of pictures without any, and a kill would lose them.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from dlc_jupyter.pose.memory import Portions
 #: What DeepLabCut says of one picture: ``bodyparts`` (individuals x body parts x 3) and, for some networks,
 #: ``unique_bodyparts``, ``identity_scores``, ``bboxes``, ``bbox_scores``.
 Prediction = dict[str, np.ndarray[Any, Any]]
+
+#: For how many pictures a batch waits, for each of its animals. DeepLabCut lets it wait until the end of the video.
+PATIENCE = 4
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,14 @@ class _Place(NamedTuple):
     animals: int
 
 
+class _Animal(NamedTuple):
+    """One that waits: what the network looks at, what else it must know, and on which picture it is."""
+
+    inputs: Any
+    more: dict[str, Any]
+    picture: int
+
+
 class _Picture(NamedTuple):
     """A picture whose animals have not all been looked at: what the postprocessor must know, and how many there are."""
 
@@ -62,15 +76,23 @@ class Animals:
         Prepares, looks and makes sense of what was found.
     portions : Portions
         How many animals are in a batch.
+
+    Attributes
+    ----------
+    short : int
+        How many batches before the last one were not full.
     """
 
     def __init__(self, runner: Any, portions: Portions) -> None:
         self._runner, self._portions = runner, portions
-        self._waiting: deque[tuple[Any, dict[str, Any]]] = deque()
+        self.short = 0
+        self._waiting: deque[_Animal] = deque()
         self._found: deque[Any] = deque()
         self._pictures: deque[_Picture] = deque()
         self._added = _Place(0, 0)
         self._places = deque([self._added])
+        #: Before which animals a batch begins; the last of these is yet to be looked at.
+        self._begins = deque([0])
         self._done = 0
         self._seam = Seam()
 
@@ -86,12 +108,16 @@ class Animals:
         # Animals before 0 end a batch of which the rest has been looked at in an earlier attempt.
         known = min(max(-self._added.animals, 0), len(inputs))
         for number in range(known, len(inputs)):
-            self._waiting.append((inputs[number], {name: values[number] for name, values in more.items()}))
+            one = {name: values[number] for name, values in more.items()}
+            self._waiting.append(_Animal(inputs[number], one, self._added.pictures))
         again = self._added.pictures < self._seam.back
         self._pictures.append(_Picture(None if again else context, len(inputs) - known))
         self._added = _Place(self._added.pictures + 1, self._added.animals + len(inputs))
         while len(self._waiting) >= self._portions.size:
             self._look()
+        if self._waiting and self._added.pictures - self._waiting[0].picture >= PATIENCE * self._portions.size:
+            self._look()
+            self.short += 1
         return self._ready()
 
     def pause(self) -> None:
@@ -106,9 +132,11 @@ class Animals:
 
     def seam(self) -> tuple[int, Seam]:
         """Return the last place behind which another attempt can go on: after how many predictions, and how."""
-        places, size = self._places, self._portions.size
+        places, begins = self._places, self._begins
         here = max(each for each in places if each.pictures <= self._done)
-        began = here.animals // size * size
+        while len(begins) > 1 and begins[1] <= here.animals:
+            begins.popleft()
+        began = min(begins[0], here.animals)
         again = max((each for each in places if each <= here and each.animals <= began), default=here)
         while places and places[0] < again:
             places.popleft()
@@ -120,14 +148,15 @@ class Animals:
 
         count = min(len(self._waiting), self._portions.size)
         batch = [self._waiting.popleft() for _ in range(count)]
-        inputs = torch.stack([each for each, _more in batch])
-        more = {name: _stacked([values[name] for _each, values in batch]) for name in batch[0][1]}
+        inputs = torch.stack([each.inputs for each in batch])
+        more = {name: _stacked([each.more[name] for each in batch]) for name in batch[0].more}
 
         def look(part: slice) -> list[Any]:
             found: list[Any] = self._runner.predict(inputs[part], **{name: each[part] for name, each in more.items()})
             return found
 
         self._found.extend(self._portions.run(count, look))
+        self._begins.append(self._begins[-1] + count)
 
     def _ready(self) -> list[Prediction]:
         ready = []

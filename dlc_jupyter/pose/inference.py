@@ -18,6 +18,12 @@ from dlc_jupyter.pose.memory import Portions
 from dlc_jupyter.pose.pixels import NotPointwise, Table, rgb
 from dlc_jupyter.pose.runners import Runners
 
+#: Said of a GPU: there, and only there, the last digit of a number depends on what else is in the batch.
+SHORT = (
+    "Where animals were rare, batches had fewer of them than DeepLabCut's, so that poses were kept as they came: the "
+    "last digits of a number may differ from DeepLabCut's."
+)
+
 
 class Loop(Protocol):
     """Takes batches of pictures in order and gives a prediction for each picture in that order, perhaps later."""
@@ -171,8 +177,11 @@ class ByDeepLabCut:
 
     @property
     def notes(self) -> list[str]:
-        """For how many pictures, or animals, the memory sufficed."""
-        return [note for each in self.portions for note in each.notes]
+        """For how many pictures, or animals, the memory sufficed, and where batches are not DeepLabCut's."""
+        notes = [note for each in self.portions for note in each.notes]
+        if self._animals.short and str(self._runner.device) != "cpu":
+            notes.append(SHORT)
+        return notes
 
     def go_on(self, seam: Seam) -> None:
         """Begin where another attempt has stopped."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlc_jupyter.pose.batches import Animals, Seam
+from dlc_jupyter.pose.batches import PATIENCE, Animals, Seam
 from dlc_jupyter.pose.memory import Portions
 
 
@@ -109,3 +109,42 @@ def test_what_must_be_looked_at_again_is_what_shares_a_batch():
     made = [seam for _, seam in feed(animals, [3, 3, 3, 3, 4], 0, 1)]
     # Batches are 0 0 0 1, 1 1 2 2, 2 3 3 3, 4 4 4 4.
     assert made == [(0, Seam()), (1, Seam(1, 0)), (2, Seam(1, 1)), (4, Seam()), (5, Seam())]
+
+
+def test_while_animals_are_away_predictions_come_and_can_be_kept():
+    runner, animals = start(64)
+    told = 0
+    for fed, (ready, (count, seam)) in enumerate(feed(animals, [1] + [0] * 5000, 0, 64), 1):
+        told += len(ready)
+        assert 64 * fed - told < PATIENCE * 64 + 64
+        assert told - count < 64
+        assert seam.back <= PATIENCE * 64 + 64
+        assert len(animals._pictures) <= PATIENCE * 64
+    assert told == 5001
+    assert runner.batches == [[(0, 0)]]
+    assert animals.short == 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+@pytest.mark.parametrize("detected", [1, 4])
+@pytest.mark.parametrize("rare", [0.02, 0.1, 0.3])
+def test_an_attempt_that_goes_on_where_animals_are_rare_sees_the_batches_that_were_left(size, detected, rare):
+    draw = np.random.default_rng(round(size + 10 * detected + 1000 * rare))
+    counts = (draw.integers(1, 3, 300) * (draw.random(300) < rare)).tolist()
+    runner, animals = start(size)
+    made, seams = [], []
+    for ready, after in feed(animals, counts, 0, detected):
+        made += ready
+        seams.append(after)
+    made += animals.finish()
+    assert [each["animals"] for each in made] == counts
+    assert sum(len(batch) < size for batch in runner.batches[:-1]) <= animals.short
+    if size > 1 and rare < 0.2:
+        assert animals.short
+    for count, seam in dict.fromkeys(seams):
+        again, animals = start(size, seam)
+        rest = []
+        for ready, _ in feed(animals, counts, count - seam.back, detected):
+            rest += ready
+        assert rest + animals.finish() == made[count:]
+        assert again.batches == (runner.batches[-len(again.batches) :] if again.batches else [])

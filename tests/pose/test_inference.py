@@ -201,6 +201,20 @@ def test_they_are_where_deeplabcut_prepares_the_pictures_too(model, clip, monkey
         assert said[1:] == ["The GPU's memory did not suffice for detector_batch_size 7; it was 3."]
 
 
+@pytest.mark.parametrize("kind", ["top-down", "conditional"])
+def test_a_batch_that_does_not_wait_to_be_full_gives_the_same_numbers_on_a_cpu(model, clip, monkeypatch, kind):
+    chosen, video = network(model(kind), batch_size=8, detector_batch_size=4), clip(of(kind))
+    wanted, loop = by_our_loop(chosen, video)
+    assert loop._animals.short == 0
+    monkeypatch.setattr("dlc_jupyter.pose.batches.PATIENCE", 0)
+    found, loop = by_our_loop(chosen, video)
+    assert loop._animals.short > 0
+    assert same(found, wanted)
+    assert loop.notes == []
+    monkeypatch.setattr(loop._runner, "device", "cuda:0")
+    assert loop.notes == [inference.SHORT]
+
+
 def test_deeplabcut_is_the_one_that_was_read(deeplabcut):
     assert compat.changed() == ()
 
