@@ -100,14 +100,14 @@ def network(built: Any, frames: int) -> float:
     import torch
 
     from dlc_jupyter.pose.inference import run_network
-    from dlc_jupyter.pose.pixels import Table
+    from dlc_jupyter.pose.pixels import Lookup
 
     pictures = np.random.default_rng(0).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
-    table = Table(built.pose.preprocessor, "cpu")
+    lookup = Lookup(built.pose.preprocessor, "cpu")
     began = time.perf_counter()
     with torch.inference_mode():
         for _ in range(frames // len(pictures)):
-            run_network(built.pose, table.inputs(pictures))
+            run_network(built.pose, lookup.inputs(pictures))
     return time.perf_counter() - began
 
 

@@ -108,14 +108,14 @@ def ours(video: Path, seen: list[Any] | None = None) -> int:
 def ours_without_the_device(video: Path) -> int:
     import torch
 
-    from dlc_jupyter.pose.pixels import Table
+    from dlc_jupyter.pose.pixels import Lookup
 
     instead = {
         "check": lambda _self, _picture: None,
         "inputs": lambda _self, pictures: torch.from_numpy(pictures),
         "context": lambda _self: {"scales": (1.0, 1.0), "offsets": (0.0, 0.0)},
     }
-    with patch.multiple(Table, **instead):
+    with patch.multiple(Lookup, **instead):
         return ours(video)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from dlc_jupyter.pose.batches import Animals, Prediction, Seam
 from dlc_jupyter.pose.frames import Batch, Frames, Pictures
 from dlc_jupyter.pose.memory import Portions
-from dlc_jupyter.pose.pixels import NotPointwise, Table, rgb
+from dlc_jupyter.pose.pixels import Lookup, NotPointwise, rgb
 from dlc_jupyter.pose.runners import Runners
 
 #: Said of a GPU: there, and only there, the last digit of a number depends on what else is in the batch.
@@ -77,7 +77,7 @@ def make_loop(runners: Runners) -> Loop:
 
 
 class BottomUp:
-    """A network that finds all body parts in a whole picture, fed with 8-bit pictures through a `Table`.
+    """A network that finds all body parts in a whole picture, fed with 8-bit pictures through a `Lookup`.
 
     Where the project's transform is more than a table, DeepLabCut prepares each picture.
     """
@@ -87,7 +87,7 @@ class BottomUp:
         self.size = runners.batch_size
         self._portions = Portions("batch_size", self.size)
         self.portions: Sequence[Portions] = (self._portions,)
-        self._table: Table | None = None
+        self._lookup: Lookup | None = None
         self._instead: ByDeepLabCut | None = None
         self._prepared: list[str] = []
         self._given = 0
@@ -106,7 +106,7 @@ class BottomUp:
 
     def feed(self, batch: Batch) -> list[Prediction]:
         """Take the next pictures: a batch of the network."""
-        if self._table is None and self._instead is None:
+        if self._lookup is None and self._instead is None:
             self._prepare(batch.pictures[0])
         if self._instead is not None:
             ready = self._instead.feed(batch)
@@ -121,17 +121,17 @@ class BottomUp:
 
     def _prepare(self, picture: Pictures) -> None:
         try:
-            table = Table(self._runner.preprocessor, self._runner.device)
-            table.check(picture)
-            self._table = table
+            lookup = Lookup(self._runner.preprocessor, self._runner.device)
+            lookup.check(picture)
+            self._lookup = lookup
         except NotPointwise as error:
             self._instead = ByDeepLabCut(self._runners, self._portions)
             self._prepared.append(f"The pictures were prepared by DeepLabCut, one by one: {error}.")
 
     def _run(self, pictures: Pictures) -> list[Prediction]:
-        assert self._table is not None
-        found = run_network(self._runner, self._table.inputs(pictures))
-        return [self._runner.postprocessor([each], self._table.context())[0] for each in found]
+        assert self._lookup is not None
+        found = run_network(self._runner, self._lookup.inputs(pictures))
+        return [self._runner.postprocessor([each], self._lookup.context())[0] for each in found]
 
 
 def run_network(runner: Any, inputs: Any) -> list[dict[str, dict[str, Any]]]:
@@ -216,7 +216,7 @@ class TopDown(ByDeepLabCut):
         self.size = int(self._detector.batch_size)
         self._detected = Portions("detector_batch_size", self.size)
         self.portions = (*self.portions, self._detected)
-        self._table: Table | None = None
+        self._lookup: Lookup | None = None
         self._prepared: list[str] | None = None
 
     @property
@@ -239,9 +239,9 @@ class TopDown(ByDeepLabCut):
         import torch
 
         detector = self._detector
-        if self._table is not None:
-            inputs = self._table.inputs(pictures)
-            contexts = [self._table.context() for _ in pictures]
+        if self._lookup is not None:
+            inputs = self._lookup.inputs(pictures)
+            contexts = [self._lookup.context() for _ in pictures]
         else:
             prepared = [detector.preprocessor(rgb(picture), {}) for picture in pictures]
             inputs = torch.cat([each for each, _context in prepared])
@@ -252,9 +252,9 @@ class TopDown(ByDeepLabCut):
     def _prepare(self, picture: Pictures) -> list[str]:
         """Make the table, if that will do; return what the user should know if not."""
         try:
-            table = Table(self._detector.preprocessor, self._detector.device)
-            table.check(picture)
+            lookup = Lookup(self._detector.preprocessor, self._detector.device)
+            lookup.check(picture)
         except NotPointwise as error:
             return [f"The detector's pictures were prepared by DeepLabCut, one by one: {error}."]
-        self._table = table
+        self._lookup = lookup
         return []

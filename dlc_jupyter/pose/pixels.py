@@ -17,7 +17,7 @@ from dlc_jupyter.pose.frames import Pictures
 POINTWISE = ("Normalize",)
 
 
-class Table:
+class Lookup:
     """The transform of a bottom-up preprocessor, where it is pointwise.
 
     Parameters
