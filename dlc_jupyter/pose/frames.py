@@ -22,12 +22,9 @@ import cv2
 import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.media import REPAIR, Media, nearest, seconds
+from dlc_jupyter.pose.media import MARKABLE, REPAIR, Media, nearest, seconds
 
 Pictures = np.ndarray[Any, np.dtype[np.uint8]]
-
-#: Where the container lists every frame, so that one that cannot be decoded still has its place.
-MARKABLE = ("mov",)
 
 
 @dataclass

@@ -29,6 +29,10 @@ from dlc_jupyter.pose.containers import is_torn
 AGAIN = "Copy or record it again, or upload it again if the upload was cut off."
 REPAIR = "Repair it with ffmpeg (ffmpeg -i video.mp4 -c:v libx264 -crf 17 repaired.mp4) and analyse the new file."
 
+#: What else can be done where the container lists every frame, so that one that cannot be decoded still has its place.
+MARK = " Or ask for the analysis video with on_bad_frame=mark: frames that cannot be decoded have rows of NaN then."
+MARKABLE = ("mov",)
+
 #: Where the frames of a container are listed one by one, so that what was lost can be counted.
 _INDEXED = ("mov", "avi")
 #: How much two decoders' pictures of one frame may differ on average, of 255. Rounding makes less than 2.
@@ -140,6 +144,10 @@ class Media:
         if self.damage:
             raise AnalysisFailed(f"The video is damaged: {self.damage}.", hint=REPAIR, kind="VideoDamaged")
 
+    @property
+    def _repair(self) -> str:
+        return REPAIR + MARK if self.container in MARKABLE else REPAIR
+
     def account(self, rows: int, shown: Sequence[float], stop: int | None = None) -> list[str]:
         """Check that every frame has its row.
 
@@ -176,7 +184,7 @@ class Media:
             raise AnalysisFailed(
                 f"The analysis stopped at frame {rows} ({seconds(reached)}), but the video goes on to frame "
                 f"{self.frames} ({seconds(self.times[-1])}): what comes after frame {rows} cannot be decoded.",
-                hint=REPAIR,
+                hint=self._repair,
                 kind="VideoCutShort",
             )
         return self._account_inside(shown)
@@ -211,7 +219,7 @@ class Media:
             raise AnalysisFailed(
                 f"{_count(len(lost))} of {self.frames} could not be decoded, the first at "
                 f"{seconds(times[lost[0]])} (frame {lost[0] + 1}): all rows after it would belong to other frames.",
-                hint=REPAIR,
+                hint=self._repair,
                 kind="VideoDamaged",
             )
         before = int(np.count_nonzero(missing & (at == 0)))

@@ -138,6 +138,19 @@ def test_zeros_that_stop_the_decoder_are_named_with_the_frames(video, tmp_path):
     assert "goes on to frame 120 (3.97 s)" in failed.value.message
 
 
+@pytest.mark.parametrize(("name", "helps"), [("plain.mp4", True), ("plain.mov", True), ("mpeg4.avi", False)])
+def test_who_is_refused_for_a_bad_frame_hears_of_marking_it_where_that_helps(video, name, helps):
+    media = inspect(video(name))
+    with pytest.raises(AnalysisFailed) as stopped:
+        media.account(50, media.times[:50])
+    assert stopped.value.hint.startswith("Repair it with ffmpeg")
+    assert ("on_bad_frame=mark" in stopped.value.hint) == helps
+    if helps:
+        with pytest.raises(AnalysisFailed) as between:
+            media.account(119, [*media.times[:50], *media.times[51:]])
+        assert between.value.hint == stopped.value.hint
+
+
 def test_zeros_that_swallow_frames_of_an_avi_are_counted(video, tmp_path):
     path = blank(video("mpeg4.avi"), 0.5, 20_000, tmp_path / "zeros.avi")
     with pytest.raises(AnalysisFailed, match=r"damaged: \d+ frames? that its index lists"):
