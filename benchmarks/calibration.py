@@ -20,12 +20,12 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import Claim, arguments, conclude, in_seconds, scratch_folder
-from dlc_jupyter.pose.board_views import Source, look
-from dlc_jupyter.pose.boards import Board
-from dlc_jupyter.pose.calibration import calibrate
-from dlc_jupyter.pose.cameras import Camera, Rig
-from dlc_jupyter.pose.deeplabcut3d import readable_projects
-from tests.pose import rigs
+from dlc_jupyter.pose3d.board_views import Source, look
+from dlc_jupyter.pose3d.boards import Board
+from dlc_jupyter.pose3d.calibration import calibrate
+from dlc_jupyter.pose3d.cameras import Camera, Rig
+from dlc_jupyter.pose3d.deeplabcut import readable_projects
+from tests.pose3d import rigs
 
 BOARD = Board(columns=9, rows=6, square=25.0, unit="mm")
 SIZES = ((320, 240), (1280, 960))

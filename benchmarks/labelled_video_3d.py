@@ -1,4 +1,4 @@
-"""3D videos: `dlc_jupyter.pose.render3d.render_scene` against DeepLabCut's `create_labeled_video_3d` at its defaults.
+"""3D videos: `dlc_jupyter.pose3d.render.render_scene` against DeepLabCut's `create_labeled_video_3d` at its defaults.
 
 Two cameras of 640 x 480 pixels, 12 body parts and their skeleton; ours has trails of 20 points too, which DeepLabCut
 cannot draw. Both begin with the same poses and videos on disk, and end with a file that browsers play. DeepLabCut takes
@@ -92,8 +92,8 @@ class Case:
 
     def by_us(self) -> None:
         from dlc_jupyter.pose.media import inspect
-        from dlc_jupyter.pose.render3d import View, render_scene
-        from dlc_jupyter.pose.scene import SceneLook
+        from dlc_jupyter.pose3d.render import View, render_scene
+        from dlc_jupyter.pose3d.scene import SceneLook
 
         views = [
             View(video, inspect(video), pixels[:, None], likelihood[:, None], name)
@@ -105,8 +105,8 @@ class Case:
         render_scene(views, self.points[:, None], look, self._target(OURS), progress=lambda done: None)
 
     def by_deeplabcut(self, frames: int) -> None:
-        from dlc_jupyter.pose.deeplabcut3d import Look, labelled_video
-        from dlc_jupyter.pose.multiview import MultiView
+        from dlc_jupyter.pose3d.deeplabcut import Look, labelled_video
+        from dlc_jupyter.pose3d.multiview import MultiView
 
         look = Look(SKELETON, PCUTOFF, {"end": frames})
         labelled_video(

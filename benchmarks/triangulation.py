@@ -28,13 +28,13 @@ import pandas as pd
 
 from benchmarks.measure import Claim, arguments, conclude, in_mib, in_seconds, ratio, scratch_folder, take_turns
 from dlc_jupyter import demo
-from dlc_jupyter.pose import tracks3d
-from dlc_jupyter.pose.calibrations import read, write_stereo_pickle
-from dlc_jupyter.pose.cameras import Array, Rig
-from dlc_jupyter.pose.deeplabcut3d import readable_projects
-from dlc_jupyter.pose.multiview import MultiView
-from dlc_jupyter.pose.triangulation import Method, triangulate
-from tests.pose import rigs
+from dlc_jupyter.pose3d import tracks as tracks3d
+from dlc_jupyter.pose3d.calibrations import read, write_stereo_pickle
+from dlc_jupyter.pose3d.cameras import Array, Rig
+from dlc_jupyter.pose3d.deeplabcut import readable_projects
+from dlc_jupyter.pose3d.multiview import MultiView
+from dlc_jupyter.pose3d.triangulation import Method, triangulate
+from tests.pose3d import rigs
 
 OURS, THEIRS = "ours", "DeepLabCut"
 NUMBERS, FILES = "the numbers alone", "from files to files"

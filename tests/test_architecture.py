@@ -21,11 +21,12 @@ MAY_USE = {
     "settings": set(),
     "storage": {"errors", "settings"},
     "pose": {"errors", "orphans"},
-    "analyses": {"errors", "pose", "_version"},
+    "pose3d": {"errors", "pose"},
+    "analyses": {"errors", "pose", "pose3d", "_version"},
     "jobs": BELOW | {"analyses", "pose"},
     "handlers": BELOW | {"analyses", "pose", "jobs"},
     "client": {"errors", "_version"},
-    "demo": {"pose"},
+    "demo": {"pose", "pose3d"},
 }
 #: What only the engine imports, and only when it runs something.
 HEAVY = {"deeplabcut", "torch", "torchvision", "pandas", "cv2", "av"}
@@ -66,7 +67,7 @@ def test_importing_a_room_imports_nothing_heavy(room: str) -> None:
         assert not {name.split(".")[0] for name in imports(file, late=False)} & HEAVY, file.name
 
 
-@pytest.mark.parametrize("room", ["pose", "analyses"])
+@pytest.mark.parametrize("room", ["pose", "pose3d", "analyses"])
 def test_poses_and_analyses_know_neither_http_nor_sql(room: str) -> None:
     for file in (PACKAGE / room).glob("*.py"):
         assert not {name.split(".")[0] for name in imports(file)} & {"tornado", "huey", "sqlalchemy"}, file.name

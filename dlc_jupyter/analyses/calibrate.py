@@ -15,8 +15,8 @@ from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.made_models import CAMERA
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
-    from dlc_jupyter.pose.board_views import CameraViews, Source
-    from dlc_jupyter.pose.cameras import Rig
+    from dlc_jupyter.pose3d.board_views import CameraViews, Source
+    from dlc_jupyter.pose3d.cameras import Rig
 
 #: How the names of pictures end; whatever else a camera has a single file of is taken for a video.
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -170,8 +170,8 @@ class Calibrate(Analysis):
 
 
 def _calibrate(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
-    from dlc_jupyter.pose import board_views, calibration, calibration_pictures
-    from dlc_jupyter.pose.boards import Board
+    from dlc_jupyter.pose3d import board_views, calibration, calibration_pictures
+    from dlc_jupyter.pose3d.boards import Board
 
     wanted = job.parameters
     board = Board(
@@ -211,7 +211,7 @@ def _calibrate(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
 
 def _sources(inputs: Sequence[InputFile]) -> list[Source]:
     """Return what each camera has recorded: one video, or pictures."""
-    from dlc_jupyter.pose.board_views import Source
+    from dlc_jupyter.pose3d.board_views import Source
 
     by_camera: dict[str, list[InputFile]] = {}
     for each in inputs:
@@ -249,7 +249,7 @@ def _floor(wanted: int, views: Sequence[CameraViews]) -> int:
 
 
 def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
-    from dlc_jupyter.pose import calibrations
+    from dlc_jupyter.pose3d import calibrations
 
     wanted = job.parameters
     names = wanted.names or ([each.camera for each in job.inputs] if len(job.inputs) > 1 else [])
@@ -277,7 +277,7 @@ def _names(rig: Rig) -> dict[str, Any]:
 
 def _files(job: Job[Any], rig: Rig) -> dict[str, Path | None]:
     """Write the calibration in the forms that others read."""
-    from dlc_jupyter.pose import calibrations
+    from dlc_jupyter.pose3d import calibrations
 
     two = len(rig) == 2 and not any(camera.fisheye for camera in rig.cameras)
     return {

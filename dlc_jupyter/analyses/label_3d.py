@@ -18,7 +18,7 @@ from dlc_jupyter.pose.project_files import read_config
 from dlc_jupyter.pose.projects import Model, lacking_bodyparts, read_model
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
-    from dlc_jupyter.pose.scene import SceneLook
+    from dlc_jupyter.pose3d.scene import SceneLook
 
 #: In inches, as deeplabcut.create_labeled_video_3d draws unless told otherwise.
 _FIGURE = (20, 8)
@@ -195,7 +195,7 @@ def _span(wanted: Label3D.Parameters, frames: int) -> range:
 def _earlier(job: Job[Label3D.Parameters]) -> Space | None:
     """Return the points that triangulate has found of the same videos, where it has."""
     from dlc_jupyter.pose.media import inspect
-    from dlc_jupyter.pose.multiview import MultiView
+    from dlc_jupyter.pose3d.multiview import MultiView
 
     earlier = job.earlier
     if earlier is None or job.model is None:
@@ -255,7 +255,7 @@ def _skeleton(model: Model) -> list[tuple[str, str]]:
 
 def _look(job: Job[Label3D.Parameters], model: Model, space: Space | None = None) -> SceneLook:
     """Return how the scene is drawn; without points, as far as that is known."""
-    from dlc_jupyter.pose.scene import SceneLook
+    from dlc_jupyter.pose3d.scene import SceneLook
 
     wanted, rig = job.parameters, cameras_of(model)
     colormap = wanted.colormap or read_config(model.config).get("colormap") or "rainbow"
@@ -283,8 +283,8 @@ def _draw(
 ) -> dict[str, Any]:
     from dataclasses import replace
 
-    from dlc_jupyter.pose import scene_arrays
-    from dlc_jupyter.pose.render3d import View, render_scene
+    from dlc_jupyter.pose3d import scene_arrays
+    from dlc_jupyter.pose3d.render import View, render_scene
 
     check_sizes(cameras_of(space.model), space.media)
     found = scene_arrays.write(space.views, space.poses, space.quality, space.frames, job.scratch / "arrays")
@@ -307,7 +307,7 @@ def _draw(
 def _draw_as_deeplabcut(
     job: Job[Label3D.Parameters], space: Space, span: range, target: Path, told: Callable[[float], None]
 ) -> dict[str, Any]:
-    from dlc_jupyter.pose.deeplabcut3d import Look, labelled_video
+    from dlc_jupyter.pose3d.deeplabcut import Look, labelled_video
 
     wanted, config = job.parameters, read_config(space.model.config)
     chosen = {name: getattr(wanted, name) for name in ("view", "xlim", "ylim", "zlim")}

@@ -22,11 +22,11 @@ from dlc_jupyter.pose.project_files import CALIBRATION, read_config
 from dlc_jupyter.pose.projects import Model, read_model
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
-    from dlc_jupyter.pose.cameras import Rig
     from dlc_jupyter.pose.media import Media
-    from dlc_jupyter.pose.multiview import MultiView
-    from dlc_jupyter.pose.tracks3d import Poses3D
-    from dlc_jupyter.pose.triangulation import Method
+    from dlc_jupyter.pose3d.cameras import Rig
+    from dlc_jupyter.pose3d.multiview import MultiView
+    from dlc_jupyter.pose3d.tracks import Poses3D
+    from dlc_jupyter.pose3d.triangulation import Method
 
 #: DeepLabCut's for a 3D project that says nothing else.
 PCUTOFF = 0.4
@@ -156,7 +156,7 @@ def set_up(job: Job[Any]) -> Setup:
         The calibration cannot be used, a video cannot be read or is not as large as its camera's picture was when it
         was calibrated, or the videos are of different length or rate.
     """
-    from dlc_jupyter.pose.multiview import check_rates, common_frames
+    from dlc_jupyter.pose3d.multiview import check_rates, common_frames
 
     assert job.model is not None
     wanted, model = job.parameters, read_model("", job.model)
@@ -178,7 +178,7 @@ def set_up(job: Job[Any]) -> Setup:
 
 def cameras_of(model: Model) -> Rig:
     """Return the calibrated cameras of a 3D model, in its order."""
-    from dlc_jupyter.pose import calibrations
+    from dlc_jupyter.pose3d import calibrations
 
     folder = model.config.parent
     if (folder / CALIBRATION).is_file():
@@ -188,7 +188,7 @@ def cameras_of(model: Model) -> Rig:
 
 def _stereo(model: Model, rig: Rig, wanted: Any) -> dict[str, Any] | None:
     """Return what DeepLabCut knows of two cameras, where its numbers are wanted."""
-    from dlc_jupyter.pose import calibrations
+    from dlc_jupyter.pose3d import calibrations
 
     folder = model.config.parent
     if (folder / CALIBRATION).is_file():
@@ -226,7 +226,7 @@ def _check_beginnings(rig: Rig, media: Sequence[Media]) -> None:
 
 
 def _method(model: Model, wanted: Any, stereo: dict[str, Any] | None) -> Method:
-    from dlc_jupyter.pose.triangulation import Method
+    from dlc_jupyter.pose3d.triangulation import Method
 
     said = read_config(model.config).get("pcutoff")
     pcutoff = wanted.pcutoff if wanted.pcutoff is not None else said if isinstance(said, int | float) else PCUTOFF
@@ -245,8 +245,9 @@ def _method(model: Model, wanted: Any, stereo: dict[str, Any] | None) -> Method:
 
 def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
     """Find or make the 2D poses of all cameras, and the points that follow from them."""
-    from dlc_jupyter.pose import cropping, tracks3d
-    from dlc_jupyter.pose.multiview import MultiView
+    from dlc_jupyter.pose import cropping
+    from dlc_jupyter.pose3d import tracks as tracks3d
+    from dlc_jupyter.pose3d.multiview import MultiView
 
     job, rig = setup.job, setup.rig
     result: dict[str, Any] = {}
@@ -326,8 +327,8 @@ def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, 
 
 def _order(tables: Sequence[Path], setup: Setup, views: MultiView) -> tuple[Any, list[str]]:
     """Return which animal is which where DeepLabCut says it, and what the user should know of that."""
-    from dlc_jupyter.pose import deeplabcut3d
-    from dlc_jupyter.pose.epipolar import match_individuals
+    from dlc_jupyter.pose3d import deeplabcut as deeplabcut3d
+    from dlc_jupyter.pose3d.epipolar import match_individuals
 
     if setup.stereo is None or len(views.keypoints.individuals) < 2:
         return None, []
@@ -344,7 +345,7 @@ def _order(tables: Sequence[Path], setup: Setup, views: MultiView) -> tuple[Any,
 
 
 def _remarks(setup: Setup, made: Poses3D) -> Iterator[str]:
-    from dlc_jupyter.pose.multiview import check_rates
+    from dlc_jupyter.pose3d.multiview import check_rates
 
     if not made.summary["found"]:
         yield (

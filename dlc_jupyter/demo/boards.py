@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dlc_jupyter.demo.stereo import RIG, table
 from dlc_jupyter.demo.views import Eye, Face, within
-from dlc_jupyter.pose.cameras import Rig
+from dlc_jupyter.pose3d.cameras import Rig
 
 COLUMNS, ROWS = 8, 5
 """Corners within the board. One number is even and the other odd, so that it looks different upside down."""

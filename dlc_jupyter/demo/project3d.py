@@ -13,8 +13,8 @@ import yaml
 
 from dlc_jupyter.demo import CALIBRATION, MODEL, MODEL_3D
 from dlc_jupyter.demo.scene import SKELETON
-from dlc_jupyter.pose.calibrations import write_stereo_pickle, write_toml
-from dlc_jupyter.pose.cameras import Rig
+from dlc_jupyter.pose3d.calibrations import write_stereo_pickle, write_toml
+from dlc_jupyter.pose3d.cameras import Rig
 
 TASK, SCORER, DATE = "mouse3d", "demo", "Nov25"
 

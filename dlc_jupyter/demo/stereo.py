@@ -17,7 +17,7 @@ from dlc_jupyter.demo.arena import HEIGHT, WIDTH
 from dlc_jupyter.demo.motion import FPS, walk
 from dlc_jupyter.demo.scene import BODYPARTS, Look, keypoints
 from dlc_jupyter.demo.views import FINE, Eye, Face, looking, within
-from dlc_jupyter.pose.cameras import Rig
+from dlc_jupyter.pose3d.cameras import Rig
 
 Image = NDArray[np.float32]
 Array = NDArray[np.float64]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc_jupyter.pose.cameras import Camera
+from dlc_jupyter.pose3d.cameras import Camera
 
 Image = NDArray[np.float32]
 Array = NDArray[np.float64]

@@ -14,8 +14,8 @@ from dlc_jupyter.analyses.base import Poses
 from dlc_jupyter.demo.make import read_truth
 from dlc_jupyter.demo.scene import BODYPARTS
 from dlc_jupyter.demo.stereo import RIG
-from tests.pose.test_tracks3d import write_2d
 from tests.pose.videos import ffmpeg
+from tests.pose3d.test_tracks import write_2d
 
 CAMERAS = RIG.names
 FRAMES = 24

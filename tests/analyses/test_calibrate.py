@@ -15,8 +15,8 @@ from dlc_jupyter.analyses.base import find_analysis
 from dlc_jupyter.demo import boards
 from dlc_jupyter.demo.stereo import RIG
 from dlc_jupyter.errors import AnalysisFailed, BadRequest
-from dlc_jupyter.pose import calibrations
-from dlc_jupyter.pose.cameras import Rig
+from dlc_jupyter.pose3d import calibrations
+from dlc_jupyter.pose3d.cameras import Rig
 from tests.analyses.recordings import CAMERAS
 from tests.pose.videos import ffmpeg
 
@@ -270,7 +270,7 @@ def test_only_what_is_imported_may_be_one_file() -> None:
 
 
 def test_every_set_of_markers_that_boards_know_may_be_named() -> None:
-    from dlc_jupyter.pose.boards import DICTIONARIES
+    from dlc_jupyter.pose3d.boards import DICTIONARIES
 
     for name in DICTIONARIES:
         assert find_analysis("calibrate").validate({**BOARD, "dictionary": name}).dictionary == name

@@ -16,11 +16,11 @@ from dlc_jupyter.demo.scene import BODYPARTS
 from dlc_jupyter.demo.stereo import RIG
 from dlc_jupyter.demo.views import looking
 from dlc_jupyter.errors import AnalysisFailed, BadRequest
-from dlc_jupyter.pose import deeplabcut3d
-from dlc_jupyter.pose.calibrations import write_toml
-from dlc_jupyter.pose.cameras import Rig
 from dlc_jupyter.pose.models import Models
 from dlc_jupyter.pose.projects import read_model
+from dlc_jupyter.pose3d import deeplabcut as deeplabcut3d
+from dlc_jupyter.pose3d.calibrations import write_toml
+from dlc_jupyter.pose3d.cameras import Rig
 from tests.analyses.recordings import CAMERAS, DISTANCE, FRAMES, clips, exact, given, truth
 from tests.pose.videos import cut_open, ffmpeg
 

@@ -14,8 +14,8 @@ import yaml
 from dlc_jupyter import demo
 from dlc_jupyter.demo.scene import BODYPARTS, SKELETON
 from dlc_jupyter.demo.stereo import RIG
-from dlc_jupyter.pose.calibrations import read
 from dlc_jupyter.pose.models import Models, read_model
+from dlc_jupyter.pose3d.calibrations import read
 
 FOLDER = demo.MODEL_3D.parent
 PICKLE = FOLDER / "camera_matrix" / "stereo_params.pickle"

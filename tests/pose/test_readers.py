@@ -260,8 +260,8 @@ def load_poses():
 def for_movement(each: Analysed, form: str) -> Path:
     """Return a file as movement 0.15 can read it, which does not read all of DeepLabCut's own.
 
-    It wants tables under the key ``df_with_missing``, as all of ours are, and DeepLabCut writes tracks under ``tracks``;
-    and it knows no body parts that there are once.
+    It wants tables under the key ``df_with_missing``, as all of ours are; DeepLabCut writes tracks under ``tracks``.
+    And it knows no body parts that there are once.
     """
     path = each.file(f"{each.tracker}{form}")
     table = pd.read_hdf(each.file(f"{each.tracker}.h5"))

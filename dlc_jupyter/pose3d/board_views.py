@@ -1,0 +1,306 @@
+"""Looking for a board in the pictures or videos of several cameras, taken at the same moments.
+
+Pictures are read one after another, and videos once from start to end: memory holds corners, and some pictures in a
+compressed form to be shown later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.frames import Frames
+from dlc_jupyter.pose.media import Media, inspect, seconds
+from dlc_jupyter.pose3d.boards import Board, Corners, NotSeen, Picture
+
+#: Into so many pictures of a video is looked, unless it is said which ones.
+LOOKED_INTO = 300
+#: So many pictures of each camera are kept to be shown.
+KEPT = 12
+#: Pictures that are looked into at the same time.
+_TOGETHER = 4
+
+#: In so many pictures another board is looked for, where the one that was named is not to be seen.
+_TRIED = 16
+
+_MOMENTS = "Give the same number for every camera, in the same order: picture by picture the same moment."
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one camera has recorded: pictures or a video.
+
+    Attributes
+    ----------
+    camera : str
+        Its name.
+    pictures : sequence of Path
+        In the same order as those of the other cameras.
+    video : Path, optional
+        Instead of pictures.
+    labels : sequence of str
+        How people know the pictures; their file names where left out.
+    """
+
+    camera: str
+    pictures: Sequence[Path] = ()
+    video: Path | None = None
+    labels: Sequence[str] = ()
+
+
+@dataclass
+class CameraViews:
+    """What was found in the pictures of one camera.
+
+    Attributes
+    ----------
+    camera : str
+    size : (int, int)
+        Width and height in pixels.
+    labels : list of str
+        A name for each picture that was looked into.
+    corners : dict of int to Corners
+        By the picture's number; only where the board was found.
+    left_out : dict of int to str
+        Why a picture was not used.
+    """
+
+    camera: str
+    size: tuple[int, int] = (0, 0)
+    labels: list[str] = field(default_factory=list)
+    corners: dict[int, Corners] = field(default_factory=dict)
+    left_out: dict[int, str] = field(default_factory=dict)
+    _kept: dict[int, bytes] = field(default_factory=dict)
+    _every: int = 1
+
+    @property
+    def shown(self) -> list[int]:
+        """Numbers of the pictures that can be shown."""
+        return sorted(self._kept)
+
+    def picture(self, number: int) -> Picture:
+        """Return one of those, shape (height, width)."""
+        return np.asarray(cv2.imdecode(np.frombuffer(self._kept[number], np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
+
+    def keep(self, number: int, grey: Picture) -> None:
+        """Keep a picture with a board, so that those kept are spread over all."""
+        if (len(self.corners) - 1) % self._every == 0:
+            self._kept[number] = cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+        if len(self._kept) >= 2 * KEPT:
+            self._every *= 2
+            self._kept = {each: self._kept[each] for each in self.shown[::2]}
+
+
+def look(
+    board: Board,
+    sources: Sequence[Source],
+    *,
+    every: int | None = None,
+    truncate: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[CameraViews]:
+    """Look for a board in what every camera has recorded.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        By camera.
+    every : int, optional
+        Look into every so-maniest frame of the videos; where left out, into about `LOOKED_INTO` of them.
+    truncate : bool
+        Leave the rest of longer videos, or pictures beyond the number of the others, out.
+    progress : callable
+        Called with the number of pictures looked into, and of all.
+
+    Returns
+    -------
+    list of CameraViews
+        By camera; a number means the same moment in all of them.
+
+    Raises
+    ------
+    AnalysisFailed
+        Different numbers of pictures (kind ``LengthMismatch``), different sizes within a camera (``SizeChanges``),
+        no readable picture (``NotAPicture``), a video that cannot be read, or a board that is nowhere to be seen
+        (``BoardNotFound``).
+    """
+    names = [source.camera for source in sources]
+    if len(set(names)) != len(names):
+        raise AnalysisFailed(f"Two cameras have the same name: {', '.join(names)}.", hint="Name them apart.")
+    if len(sources) < 2:
+        raise AnalysisFailed(
+            "One camera alone has nothing to be seen in three dimensions with.",
+            hint="Give what two or more cameras have recorded at the same time.",
+            kind="TooFewCameras",
+        )
+    readers = [_reader(source) for source in sources]
+    count = _common_length(readers, truncate)
+    videos = any(isinstance(reader, _Video) for reader in readers)
+    step = (every or max(1, count // LOOKED_INTO)) if videos else 1
+    numbers = range(0, count, step)
+    total, looked = len(numbers) * len(readers), 0
+    found = []
+    with ThreadPoolExecutor(min(_TOGETHER, os.cpu_count() or 1)) as pool:
+        for reader in readers:
+            views = CameraViews(reader.source.camera)
+            instead, tried = "", 0
+            for some in reader.read(numbers):
+                for number, (grey, seen) in zip(some.numbers, pool.map(_find(board), some.pictures), strict=True):
+                    _take(views, number // step, reader.label(number), grey, seen)
+                if not views.corners and not instead and len(views.labels) * _TRIED > tried * len(numbers):
+                    instead, tried = _instead(board, some.pictures[0]), tried + 1
+                looked += len(some.numbers)
+                progress(looked, total)
+            found.append(views)
+            _check_found(board, views, instead)
+    return found
+
+
+def _find(board: Board) -> Callable[[Picture | None], tuple[Picture | None, Corners | str]]:
+    def find(grey: Picture | None) -> tuple[Picture | None, Corners | str]:
+        if grey is None:
+            return None, "it is no picture that can be read"
+        try:
+            return grey, board.find(grey)
+        except NotSeen as reason:
+            return grey, str(reason)
+
+    return find
+
+
+def _instead(board: Board, grey: Picture | None) -> str:
+    return "" if grey is None else board.instead(grey)
+
+
+def _take(views: CameraViews, number: int, label: str, grey: Picture | None, seen: Corners | str) -> None:
+    views.labels.append(label)
+    if grey is not None:
+        size = grey.shape[1], grey.shape[0]
+        if views.size == (0, 0):
+            views.size = size
+        elif views.size != size:
+            raise AnalysisFailed(
+                f"Not all pictures of {views.camera} have the same size: {label} has {size[0]} x {size[1]} pixels, "
+                f"those before it have {views.size[0]} x {views.size[1]}.",
+                hint="Calibrate with pictures of the size that will be recorded, none of them cut or scaled.",
+                kind="SizeChanges",
+            )
+    if isinstance(seen, str):
+        views.left_out[number] = seen
+        return
+    views.corners[number] = seen
+    assert grey is not None
+    views.keep(number, grey)
+
+
+def _check_found(board: Board, views: CameraViews, instead: str) -> None:
+    if views.size == (0, 0):
+        raise AnalysisFailed(
+            f"None of the {len(views.labels)} pictures of {views.camera} can be read as a picture.",
+            hint="Give PNG, JPEG, TIFF or BMP files.",
+            kind="NotAPicture",
+        )
+    if views.corners:
+        return
+    reasons = list(views.left_out.values())
+    usual = max(set(reasons), key=reasons.count)
+    seen = f" Instead, {instead}." if instead else ""
+    count = len(views.labels)
+    raise AnalysisFailed(
+        f"In none of the {count} pictures of {views.camera} is there a {board} that can be used: {usual}.{seen}",
+        hint="Check columns and rows (of a checkerboard: corners within it, not squares), that the whole board with a "
+        "white rim is in the picture, and that it is sharp and evenly lit.",
+        kind="BoardNotFound",
+    )
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Some:
+    numbers: Sequence[int]
+    pictures: Sequence[Picture | None]
+
+
+class _Pictures:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.count = len(source.pictures)
+
+    def label(self, number: int) -> str:
+        labels = self.source.labels
+        return labels[number] if number < len(labels) else self.source.pictures[number].name
+
+    def read(self, numbers: range) -> Iterator[_Some]:
+        for start in range(0, len(numbers), 8):
+            part = numbers[start : start + 8]
+            yield _Some(part, [_read(self.source.pictures[number]) for number in part])
+
+
+def _read(path: Path) -> Picture | None:
+    try:
+        # Turned as the camera's sensor sees it: what a viewer is told to do is not done to videos either.
+        picture: Any = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    except (OSError, cv2.error):
+        return None
+    return None if picture is None else np.asarray(picture, np.uint8)
+
+
+class _Video:
+    def __init__(self, source: Source, video: Path) -> None:
+        self.source = source
+        self._video, self._media = video, _inspected(source.camera, video)
+        self.count = self._media.frames
+
+    def label(self, number: int) -> str:
+        return f"frame {number + 1} ({seconds(self._media.times[number])})"
+
+    def read(self, numbers: range) -> Iterator[_Some]:
+        with Frames(self._video, self._media, size=8, stop=numbers.stop, step=numbers.step) as frames:
+            for batch in frames:
+                grey = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2GRAY), np.uint8) for each in batch.pictures]
+                some = _Some(batch.numbers, grey)
+                frames.release(batch)
+                yield some
+        frames.account()
+
+
+def _inspected(camera: str, video: Path) -> Media:
+    try:
+        media = inspect(video)
+    except AnalysisFailed as error:
+        raise AnalysisFailed(f"The video of {camera}: {error.message}", hint=error.hint, kind=error.kind) from error
+    return media
+
+
+def _reader(source: Source) -> _Pictures | _Video:
+    return _Pictures(source) if source.video is None else _Video(source, source.video)
+
+
+def _common_length(readers: Sequence[_Pictures | _Video], truncate: bool) -> int:
+    counts = [reader.count for reader in readers]
+    kinds = {type(reader) for reader in readers}
+    if len(kinds) > 1:
+        raise AnalysisFailed(
+            "Some cameras have pictures and others a video.",
+            hint="Give pictures for all cameras, or a video for each.",
+            kind="LengthMismatch",
+        )
+    what = "frames" if _Video in kinds else "pictures"
+    if len(set(counts)) > 1 and not truncate:
+        named = ", ".join(f"{reader.source.camera} has {reader.count}" for reader in readers)
+        raise AnalysisFailed(
+            f"The cameras have different numbers of {what}: {named}.", hint=_MOMENTS, kind="LengthMismatch"
+        )
+    if not min(counts):
+        raise AnalysisFailed("There are no pictures.", hint=_MOMENTS, kind="LengthMismatch")
+    return min(counts)

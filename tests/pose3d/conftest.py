@@ -1,0 +1,3 @@
+from tests.pose.conftest import model
+
+__all__ = ["model"]
