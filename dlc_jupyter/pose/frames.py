@@ -8,6 +8,7 @@ word at the first packet that cannot be decoded), `Frames` says so, or goes on w
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 from array import array
@@ -23,8 +24,15 @@ import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.media import MARKABLE, REPAIR, Media, nearest, seconds
+from dlc_jupyter.pose.memory import lacking, lacking_here, physical
 
 Pictures = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+#: Bytes for which not more than one batch is decoded ahead.
+_MUCH = 2 << 30
+#: The part of the computer's memory that buffers may take.
+_SHARE = 0.5
 
 
 @dataclass
@@ -70,7 +78,7 @@ class Frames:
     crop : tuple of int, optional
         x1, x2, y1, y2 in pixels: only this part of each picture is kept.
     ahead : int
-        Batches that may be decoded and not yet used.
+        Batches that may be decoded and not yet used; only one where all of them would take 2 GiB.
     mark : bool
         Go on behind a frame that cannot be decoded, see `Batch.unreadable`.
     allocate : callable, optional
@@ -79,6 +87,7 @@ class Frames:
     Raises
     ------
     AnalysisFailed
+        The computer's memory does not suffice for the buffers (kind ``OutOfMemory``).
         While reading: OpenCV cannot open the video, or the size of the picture changes within it.
     """
 
@@ -106,10 +115,9 @@ class Frames:
         self.unreadable: list[int] = []
         x1, x2, y1, y2 = crop or (0, media.width, 0, media.height)
         shape = (size, y2 - y1, x2 - x1, 3)
-        make = allocate or (lambda wanted: np.empty(wanted, np.uint8))
         self._free: queue.SimpleQueue[Pictures | None] = queue.SimpleQueue()
-        for _ in range(ahead + 1):
-            self._free.put(make(shape))
+        for buffer in _buffers(shape, ahead, allocate or (lambda wanted: np.empty(wanted, np.uint8))):
+            self._free.put(buffer)
         self._full: queue.SimpleQueue[Batch | BaseException | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dlc-frames", daemon=True)
@@ -309,6 +317,28 @@ class _Filling:
                 hint="Split the video there, or convert it to one size with ffmpeg.",
                 kind="SizeChanges",
             )
+
+
+def _buffers(shape: tuple[int, ...], ahead: int, allocate: Callable[[tuple[int, ...]], Pictures]) -> Iterator[Pictures]:
+    """Yield memory for the batches that are decoded ahead, and one more."""
+    each = math.prod(shape)
+    count = ahead + 1 if each * (ahead + 1) <= _MUCH else min(ahead, 1) + 1
+    message = (
+        f"The computer's memory is too small for batches of {shape[0]} pictures of {shape[2]} x {shape[1]} pixels: "
+        f"{count} of them take {each * count / 2**30:.1f} GiB."
+    )
+    # A system promises more memory than it has, and kills whoever then uses it.
+    enough = each * count <= _SHARE * physical()
+    try:
+        for _ in range(count if enough else 0):
+            yield allocate(shape)
+    except (MemoryError, RuntimeError) as error:
+        # Page-locked memory is the computer's, but its want is told as if it were the GPU's.
+        enough = not (lacking(error) or lacking_here(error))
+        if enough:
+            raise
+    if not enough:
+        raise AnalysisFailed(message, hint="Ask for a smaller batch_size, or crop the picture.", kind="OutOfMemory")
 
 
 def _pictures(container: Any, stream: Any) -> Iterator[Any]:

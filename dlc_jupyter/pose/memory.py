@@ -1,7 +1,11 @@
-"""What to do where the memory of a GPU does not suffice: notice it, and have the network see fewer pictures at once."""
+"""What to do where the memory of a GPU does not suffice: notice it, and have the network see fewer pictures at once.
+
+The computer's own memory is another one. It is not to be had by a look at fewer pictures, for theirs are there already.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +33,19 @@ def lacking(error: BaseException) -> bool:
     if not isinstance(error, RuntimeError):
         return False
     return any(sign in text for sign in SIGNS) or (any(sign in text for sign in DOUBTFUL) and unused() < SCANT)
+
+
+def lacking_here(error: BaseException) -> bool:
+    """Whether an error says that the computer's own memory did not suffice."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+
+
+def physical() -> float:
+    """Return how many bytes of memory the computer has; infinity where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return float("inf")
 
 
 def unused() -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dlc_jupyter.errors import AnalysisFailed, without_paths
 from dlc_jupyter.pose.media import Media
-from dlc_jupyter.pose.memory import lacking
+from dlc_jupyter.pose.memory import lacking, lacking_here
 from dlc_jupyter.pose.projects import (
     PYTORCH_MODELS,
     Model,
@@ -230,6 +230,12 @@ def explained(network: Network | None = None, done: Callable[[], int] = lambda: 
             raise AnalysisFailed(
                 "The GPU's memory is too small for this video and network.",
                 hint="Ask for a smaller batch_size, crop the picture, or use device=cpu.",
+                kind="OutOfMemory",
+            ) from error
+        if lacking_here(error):
+            raise AnalysisFailed(
+                "The computer's memory is too small for this video and network.",
+                hint="Ask for a smaller batch_size, or crop the picture.",
                 kind="OutOfMemory",
             ) from error
         raise _explain(network, done(), error) from error

@@ -5,10 +5,13 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import inspect
+from dlc_jupyter.pose.memory import physical
+from dlc_jupyter.pose.network import explained
 from tests.pose.videos import SOURCE, UNEVEN, WHOLE, blank, cut_open, ffmpeg, pack, reserve, spoil
 from tests.pose.videos import decode_pictures as decoded
 
@@ -78,6 +81,48 @@ def test_pictures_go_where_the_caller_wants_them(video):
         batch = next(iter(frames))
         assert any(np.shares_memory(batch.pictures, each) for each in made)
     assert [each.shape for each in made] == [(5, 120, 160, 3)] * 3
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out"), RuntimeError("CUDA error: out of memory"), MemoryError("no memory")]
+)
+def test_where_there_is_no_memory_for_the_buffers_it_is_not_put_down_to_the_gpu(video, error):
+    path = video("plain.mp4")
+
+    def allocate(shape):
+        raise error
+
+    with (
+        pytest.raises(AnalysisFailed, match=r"The computer.s .* batches of 1024 pictures of 160 x 120") as failed,
+        explained(),
+    ):
+        Frames(path, inspect(path), size=1024, allocate=allocate)
+    assert failed.value.kind == "OutOfMemory"
+    assert "batch_size" in failed.value.hint
+
+
+def test_an_error_of_another_kind_stays_what_it_is(video):
+    def allocate(shape):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal"):
+        Frames(video("plain.mp4"), inspect(video("plain.mp4")), allocate=allocate)
+
+
+def test_batches_that_the_computer_has_no_room_for_are_refused_before_it_tries(video, monkeypatch):
+    path, made = video("plain.mp4"), []
+    size = 1 + int(0.5 * physical()) // (2 * 160 * 120 * 3)
+
+    def allocate(shape):
+        made.append(shape)
+        return np.empty((1, *shape[1:]), np.uint8)
+
+    with pytest.raises(AnalysisFailed, match="The computer's memory is too small"):
+        Frames(path, inspect(path), size=size, allocate=allocate)
+    assert made == []
+    monkeypatch.setattr("dlc_jupyter.pose.frames.physical", lambda: float("inf"))
+    Frames(path, inspect(path), size=size, allocate=allocate)
+    assert len(made) == 2  # one of them ahead, where three would be too much
 
 
 @pytest.fixture(scope="module")

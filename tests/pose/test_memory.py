@@ -27,6 +27,14 @@ def test_the_want_of_memory_is_noticed_whoever_says_it(error):
     assert failed.value.kind == "OutOfMemory"
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[...] DefaultCPUAllocator: can't allocate memory")])
+def test_the_want_of_the_computers_memory_is_not_the_gpus(error):
+    assert not lacking(error)
+    with pytest.raises(AnalysisFailed, match="The computer's memory is too small") as failed, explained():
+        raise error
+    assert failed.value.kind == "OutOfMemory"
+
+
 @pytest.mark.parametrize(
     "error",
     [
