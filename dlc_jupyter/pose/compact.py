@@ -207,9 +207,9 @@ def write(h5: Path, target: Path, frames: int, *, cropping: Sequence[int] | None
     """
     import numpy as np
 
-    from dlc_jupyter.pose.tables import Table
+    from dlc_jupyter.pose.tables import PoseTable
 
-    table = Table(h5)
+    table = PoseTable(h5)
     source = Source(target, table.scorer, table.points, frames, cropping)
     with full_disk_explained("The poses could not be written."), target.open("wb") as file:
         file.write(_head(source))

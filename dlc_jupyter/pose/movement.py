@@ -14,7 +14,7 @@ import numpy as np
 from dlc_jupyter.errors import full_disk_explained
 from dlc_jupyter.pose.cropping import part_of
 from dlc_jupyter.pose.media import Media
-from dlc_jupyter.pose.tables import COORDS, Table
+from dlc_jupyter.pose.tables import COORDS, PoseTable
 
 #: An array of numbers, one for each frame unless it is said otherwise.
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
@@ -91,7 +91,7 @@ def read_keypoints(path: Path, rows: int, bodyparts: Collection[str] | None = No
     AnalysisFailed
         The disk is full (kind ``NoSpace``).
     """
-    table = Table(path)
+    table = PoseTable(path)
     wanted = [number for number, (_, part) in enumerate(table.points) if bodyparts is None or part in bodyparts]
     if not wanted:
         return []

@@ -28,7 +28,7 @@ from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import Media, seconds
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
 from dlc_jupyter.pose.projects import Model, lacking_bodyparts, read_yaml
-from dlc_jupyter.pose.tables import Table
+from dlc_jupyter.pose.tables import PoseTable
 
 #: How many bytes of pictures are handed on at once, if a picture is not larger.
 _AT_ONCE = 1 << 22
@@ -205,7 +205,7 @@ def _painter(network: Network, poses: Poses, media: Media, style: Style) -> Pain
 def _read(poses: Poses, filtered: bool) -> pd.DataFrame:
     """Return the poses with a row for each frame."""
     path = poses.file(f"{poses.tracker}_filtered.h5") if filtered else poses.h5
-    table = Table(path)
+    table = PoseTable(path)
     if table.scorer != poses.scorer:
         raise AnalysisFailed("The poses that were to be drawn are another network's.", hint=LOG, kind="NoPoses")
     return table.frame(poses.rows)

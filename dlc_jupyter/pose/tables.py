@@ -22,7 +22,7 @@ SINGLE = "single"
 _PIECE = 1 << 20  # bytes at a time
 
 
-class Table:
+class PoseTable:
     """The table in one of DeepLabCut's ``.h5`` files; its numbers stay on the disk until they are asked for.
 
     Parameters

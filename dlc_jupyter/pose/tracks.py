@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dlc_jupyter.errors import AnalysisFailed, full_disk_explained
 from dlc_jupyter.pose import decimals, full_pickle
-from dlc_jupyter.pose.tables import COORDS, SINGLE, Table
+from dlc_jupyter.pose.tables import COORDS, SINGLE, PoseTable
 
 KEY = "df_with_missing"
 _PIECE = 1 << 20  # bytes of records at a time
@@ -204,7 +204,7 @@ def from_h5(path: Path, frames: range) -> Tracks:
     AnalysisFailed
         The disk is full (kind ``NoSpace``).
     """
-    table = Table(path)
+    table = PoseTable(path)
     once = [part for animal, part in table.points if table.several and animal == SINGLE]
     together = table.points[: len(table.points) - len(once)]
     individuals = list(dict.fromkeys(animal for animal, _ in together))

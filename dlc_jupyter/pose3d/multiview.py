@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.tables import COORDS, SINGLE, Table
+from dlc_jupyter.pose.tables import COORDS, SINGLE, PoseTable
 from dlc_jupyter.pose3d.epipolar import Sample, windows
 from dlc_jupyter.pose3d.triangulation import is_seen
 
@@ -41,7 +41,7 @@ class Keypoints:
     several: bool
 
     @classmethod
-    def of(cls, table: Table) -> Keypoints:
+    def of(cls, table: PoseTable) -> Keypoints:
         """Return those of a table."""
         individuals = [name for name, _ in table.points if name != SINGLE or not table.several]
         first = individuals[0] if individuals else ""
@@ -94,7 +94,7 @@ class MultiView:
         self.names = tuple(names)
         self._corners = np.array(corners, np.float32) if corners and any(map(any, corners)) else None
         self.offsets = tuple(frame_offset or (0,) * len(names))
-        self.tables = [Table(path) for path in paths]
+        self.tables = [PoseTable(path) for path in paths]
         if not len(self.tables) == len(self.names) == len(self.offsets):
             raise ValueError(f"{len(self.tables)} tables and {len(self.offsets)} offsets of {len(self.names)} cameras.")
         own = [Keypoints.of(table) for table in self.tables]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc_jupyter.pose.tables import SINGLE, Table
+from dlc_jupyter.pose.tables import SINGLE, PoseTable
 from dlc_jupyter.pose3d.multiview import MultiView
 
 Values = NDArray[np.floating[Any]]
@@ -69,7 +69,7 @@ def write(views: MultiView, poses: Path, quality: Path, frames: int, folder: Pat
     grid = _Grid(folder, frames, (len(individuals), len(bodyparts)), place)
     points, error = grid.array("points", np.float64, 3), grid.array("error", np.float32)
     for path, target, numbers in ((poses, points, slice(0, 3)), (quality, error, 0)):
-        for rows, values in Table(path).pieces(range(frames), grid.piece):
+        for rows, values in PoseTable(path).pieces(range(frames), grid.piece):
             grid.put(target, rows, values.reshape(len(rows), len(place), -1)[..., numbers])
     pixels = [grid.array(f"pixels-{number}", np.float32, 2) for number in range(len(views.names))]
     likelihood = [grid.array(f"likelihood-{number}", np.float32) for number in range(len(views.names))]

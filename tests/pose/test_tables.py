@@ -10,7 +10,7 @@ import pytest
 
 from dlc_jupyter.pose import tables as module
 from dlc_jupyter.pose.movement import read_keypoints
-from dlc_jupyter.pose.tables import Table
+from dlc_jupyter.pose.tables import PoseTable
 from dlc_jupyter.pose.tracks import from_h5
 
 COORDS = ["x", "y", "likelihood"]
@@ -47,7 +47,7 @@ def path(request, table, tmp_path) -> Path:
 
 
 def test_what_a_file_says_besides_numbers(table, path):
-    read = Table(path)
+    read = PoseTable(path)
     assert read.columns.equals(table.columns)
     assert read.kinds == table.dtypes.to_list()
     assert read.scorer == "DLC"
@@ -60,7 +60,7 @@ def test_what_a_file_says_besides_numbers(table, path):
 @pytest.mark.parametrize("frames", [range(30), range(4, 30, 3), range(10, 12), range(24, 40), range(2)])
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_every_row_comes_with_its_frame_and_the_others_are_nan(table, path, frames, size):
-    pieces = list(Table(path).pieces(frames, size))
+    pieces = list(PoseTable(path).pieces(frames, size))
     assert [number for numbers, _ in pieces for number in numbers] == list(frames)
     assert max(len(values) for _, values in pieces) <= size
     values = np.concatenate([values for _, values in pieces])
@@ -69,13 +69,13 @@ def test_every_row_comes_with_its_frame_and_the_others_are_nan(table, path, fram
 
 def test_all_of_it_at_once(table, path):
     expected = table.reindex(range(40))
-    pd.testing.assert_frame_equal(Table(path).frame(40), expected.astype(np.result_type(*expected.dtypes)))
+    pd.testing.assert_frame_equal(PoseTable(path).frame(40), expected.astype(np.result_type(*expected.dtypes)))
 
 
 def test_rows_in_another_order_are_refused(tmp_path):
     table_of("poses", [0, 2, 1]).to_hdf(tmp_path / "poses.h5", key="tracks")
     with pytest.raises(ValueError, match="not in the order"):
-        list(Table(tmp_path / "poses.h5").pieces(range(3)))
+        list(PoseTable(tmp_path / "poses.h5").pieces(range(3)))
 
 
 def test_tracks_keep_all_their_digits(table, path, monkeypatch):
@@ -96,7 +96,7 @@ def test_keypoints_are_mapped_from_a_file_too(table, path, monkeypatch):
     several = "individuals" in table.columns.names
     found = read_keypoints(path, 30, ["b"])
     assert [(each.individual, each.bodypart) for each in found] == [
-        each for each in Table(path).points if each[1] == "b"
+        each for each in PoseTable(path).points if each[1] == "b"
     ]
     for each in found:
         columns = wanted["DLC"][each.individual, each.bodypart] if several else wanted["DLC"][each.bodypart]

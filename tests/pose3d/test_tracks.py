@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.tables import Table
+from dlc_jupyter.pose.tables import PoseTable
 from dlc_jupyter.pose3d import tracks as tracks3d
 from dlc_jupyter.pose3d.cameras import Array, Rig
 from dlc_jupyter.pose3d.multiview import MultiView, check_rates, common_frames
@@ -187,7 +187,7 @@ def test_unlikely_poses_are_not_used(tmp_path: Path) -> None:
 def test_the_table_of_poses_is_read_in_pieces_like_any_other(tmp_path: Path) -> None:
     rig, truth, paths = single(tmp_path, noise=0)
     made = tracks3d.make(rig, MultiView(paths, rig.names), 300, tmp_path, "walk")
-    read = [values for _, values in Table(made.files[".h5"]).pieces(range(300), 100)]
+    read = [values for _, values in PoseTable(made.files[".h5"]).pieces(range(300), 100)]
     np.testing.assert_allclose(np.concatenate(read).reshape(truth.shape), truth, atol=1e-6)
 
 
