@@ -60,7 +60,7 @@ class Plot(AfterPoses):
 
     def run(self, job: Job[Plot.Parameters]) -> dict[str, Any]:
         """Find or make the poses, smooth them where that is wanted, and draw the pictures."""
-        from dlc_jupyter.pose import filters, movement, plots
+        from dlc_jupyter.pose import clock, filters, movement, plots
         from dlc_jupyter.pose.projects import read_yaml
         from dlc_jupyter.pose.render import Style
 
@@ -77,7 +77,7 @@ class Plot(AfterPoses):
             smoothed = filters.filter_poses(network, poses, recording.video, filters.Filter())
             h5 = smoothed.h5
             notes += smoothed.notes
-        times, note = movement.times_of(media, poses.rows)
+        times, note = clock.times_of(media, range(poses.rows)), clock.lacking_times(media, poses.rows)
         width, height = movement.analysed_size(poses.file("_meta.pickle"), media)
         pcutoff = wanted.pcutoff
         if pcutoff is None:

@@ -140,17 +140,13 @@ class Video(PoseAnalysis):
 
 def _further(recording: Recording, wanted: Video.Parameters, poses: Poses, looked_at: range) -> dict[str, Path]:
     """Write the further files that were asked for."""
-    from dlc_jupyter.pose import formats, tracks
+    from dlc_jupyter.pose import clock, formats, tracks
 
     media = recording.media
     if not wanted.formats:
         return {}
-    import numpy as np
-
     found, stem = tracks.from_h5(poses.h5, range(looked_at.start, poses.rows, looked_at.step)), poses.file("").name
-    # Row 0 is the first frame that could be decoded. A stream may hold a frame more than it has times for.
-    times = np.asarray(media.times)[0 if wanted.on_bad_frame == "mark" else media.leading :]
-    times = np.append(times, times[-1] + media.gap * np.arange(1, poses.rows - len(times) + 1))
+    times = clock.times_of(media, range(poses.rows), marked=wanted.on_bad_frame == "mark")
     made: dict[str, Path] = {}
     if "parquet" in wanted.formats:
         made["parquet_file"] = poses.folder / f"{stem}.parquet"

@@ -12,7 +12,7 @@ import math
 import queue
 import threading
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.clock import times_of
 from dlc_jupyter.pose.media import MARKABLE, REPAIR, Media, nearest, seconds
 from dlc_jupyter.pose.memory import lacking, lacking_here, physical
 
@@ -42,16 +43,19 @@ class Batch:
     Attributes
     ----------
     numbers : range
-        Which frames of the video they are, counted from 0.
+        Which rows they are, counted from 0: the frames that can be decoded, or all that there are with `mark`.
     pictures : array of uint8, frames x height x width x 3
         In OpenCV's order of colours: blue, green, red. Yours until you `release` the batch.
     unreadable : list of int
         Positions in `pictures` without a picture (black), where the video is damaged.
+    times : sequence of float, one for each picture
+        When it is shown, in seconds after the first frame of the video, by the container.
     """
 
     numbers: range
     pictures: Pictures
     unreadable: list[int] = field(default_factory=list)
+    times: Sequence[float] = ()
     _buffer: Pictures | None = None
 
     def __len__(self) -> int:
@@ -153,7 +157,13 @@ class Frames:
 
     def name(self, number: int) -> str:
         """Return a frame's name for people, counted from 1."""
-        return f"Frame {number + 1} of the video ({seconds(self.media.times[min(number, self.media.frames - 1)])})"
+        frame = number + (0 if self._mark else self.media.leading)
+        return f"Frame {frame + 1} of the video ({seconds(self.times([number])[0])})"
+
+    def times(self, numbers: Sequence[int]) -> list[float]:
+        """Return when frames are shown, in seconds after the first frame of the video."""
+        found: list[float] = times_of(self.media, numbers, marked=self._mark).tolist()
+        return found
 
     def account(self) -> list[str]:
         """Check, when all is read, that no frame is missing; return what the user should know. See `Media.account`."""
@@ -286,7 +296,8 @@ class _Filling:
             return
         frames = self._frames
         numbers = range(self._first, self._first + self._count * frames.step, frames.step)
-        frames._full.put(Batch(numbers, self._buffer[: self._count], self._unreadable, self._buffer))
+        pictures = self._buffer[: self._count]
+        frames._full.put(Batch(numbers, pictures, self._unreadable, frames.times(numbers), self._buffer))
         self._buffer, self._count, self._unreadable = None, 0, []
 
     def _slot(self, number: int) -> Pictures:

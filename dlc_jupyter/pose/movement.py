@@ -119,25 +119,6 @@ def analysed_size(meta: Path, media: Media) -> tuple[int, int]:
     return x2 - x1, y2 - y1
 
 
-def times_of(media: Media, rows: int) -> tuple[Numbers, str]:
-    """Return when each row's frame is shown, in seconds after the first frame of the video.
-
-    Returns
-    -------
-    times : array of float, one for each row
-        By the container.
-    note : str
-        What the user should know of them; "" where there is nothing.
-    """
-    times = np.asarray(media.times, float)
-    if rows == len(times):
-        return times, ""
-    if rows < len(times) and not media.placeholders:  # the first ones could not be decoded: see `Media.account`
-        return times[len(times) - rows :], ""
-    note = f"The container has {len(times)} times for {rows} frames: the times are those of a constant rate."
-    return np.arange(rows) / float(media.fps), note
-
-
 def greatest_speeds(keypoints: Sequence[Keypoint], times: Numbers, pcutoff: float) -> tuple[list[float], float]:
     """Return how fast each keypoint moves at most, and where a scale for the speeds of all may end.
 

@@ -3,10 +3,7 @@
 import re
 import time
 import warnings
-from array import array
 from dataclasses import replace
-from fractions import Fraction
-from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
@@ -14,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlc_jupyter.pose.media import Media, inspect
-from dlc_jupyter.pose.movement import Keypoint, envelope, lonely, read_keypoints, times_of, without_rests
+from dlc_jupyter.pose.movement import Keypoint, envelope, lonely, read_keypoints, without_rests
 from dlc_jupyter.pose.plots import PICTURES, SVG_BYTES, Movement, draw_all, palette
 from tests.analyses.conftest import FRAMES
 from tests.pose.networks import walking
@@ -69,12 +65,16 @@ def test_every_picture_is_an_svg_with_its_own_name(run, clip, poses, monkeypatch
     assert ran.result["poses_from"] == "an-earlier-one"
     assert ran.result["frames"] == FRAMES
     assert ran.result["pcutoff"] == 0.4  # the project's own
-    assert ran.progress[-1] == {"done": FRAMES + 3, "total": FRAMES + 3, "unit": "frames"}
+    assert {each["total"] for each in ran.progress} == {FRAMES}  # drawing only
+    assert ran.progress[0]["done"] < FRAMES / 2
+    assert ran.progress[-1]["done"] == FRAMES
 
 
 @pytest.mark.deeplabcut
 def test_pictures_are_png_where_that_is_wanted_and_new_poses_are_in_the_result(run, clip):
-    result = run("plot", clip, format="png", pcutoff=0.6).result
+    ran = run("plot", clip, format="png", pcutoff=0.6)
+    assert ran.progress[-1] == {"done": FRAMES + 3, "total": FRAMES + 3, "unit": "frames"}
+    result = ran.result
     for name in FIELDS:
         picture = cv2.imread(str(result[name]))
         assert min(picture.shape[:2]) >= 400
@@ -210,22 +210,6 @@ def test_a_path_loses_its_rests_only():
 def test_points_without_neighbours_are_found():
     found = lonely(np.array([1, np.nan, 1, 1, np.nan, np.nan, 1]))
     assert found.tolist() == [True, False, False, False, False, False, True]
-
-
-def media(times, container="mov", placeholders=False):
-    return Media(
-        container, "h264", 64, 48, Fraction(10), array("d", times), 0.1, False, False, placeholders=placeholders
-    )
-
-
-def test_rows_without_a_time_of_their_own_are_told_of():
-    assert times_of(media([0, 0.1, 0.4]), 3)[0].tolist() == [0, 0.1, 0.4]
-    late, note = times_of(media([0, 0.1, 0.4]), 2)
-    assert (late.tolist(), note) == ([0.1, 0.4], "")
-    even, note = times_of(media([0, 0.1, 0.4], "avi", placeholders=True), 2)
-    assert even.tolist() == [0, 0.1]
-    assert "constant rate" in note
-    assert "constant rate" in times_of(media([0, 0.1]), 3)[1]
 
 
 def test_tracks_that_end_early_have_rows_of_nan(tmp_path):
@@ -383,9 +367,3 @@ def test_sizes_follow_the_picture_and_the_number_of_keypoints():
     assert height > 1.5 * width
     many = movement(*(keypoint([1, 2], [3, 4], None, f"part {number}") for number in range(20)))
     assert PICTURES["speed"](many).get_size_inches()[1] > 2 * PICTURES["speed"](movement(part)).get_size_inches()[1]
-
-
-def test_times_of_a_real_video(clip: Path):
-    times, note = times_of(inspect(clip), FRAMES)
-    np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1e-4)
-    assert note == ""
