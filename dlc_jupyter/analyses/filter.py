@@ -87,15 +87,17 @@ class Filter(AfterPoses):
         recording = open_video(job)
         media, network = recording.media, recording.network
         wanted = filters.Filter(**{name: getattr(job.parameters, name) for name in filters.Filter.__dataclass_fields__})
-        # Both halves count the video's frames: smoothing goes over all of them too.
-        total = 2 * media.frames
+        # Both halves count the video's frames: smoothing goes over all of them too. Poses made earlier leave one.
+        total, before = 2 * media.frames, media.frames
         poses, origin = given_or_new_poses(recording, lambda done: job.progress(done, total, "frames"))
+        if origin["poses_from"]:
+            total, before = media.frames, 0
         filtered = filters.filter_poses(
             network,
             poses,
             recording.video,
             wanted,
-            progress=lambda share: job.progress(round((1 + share) * media.frames), total, "frames"),
+            progress=lambda share: job.progress(before + round(share * media.frames), total, "frames"),
         )
         job.progress(total, total, "frames")
         made = {} if origin["poses_from"] else poses.as_result()

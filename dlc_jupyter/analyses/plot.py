@@ -68,9 +68,11 @@ class Plot(AfterPoses):
         recording = open_video(job)
         media, network, model = recording.media, recording.network, recording.model
         Style(displayedbodyparts=wanted.displayedbodyparts).check(model)
-        # The pictures count as a tenth of the video's frames.
-        total = media.frames + (drawing := max(media.frames // 10, 1))
-        poses, origin = given_or_new_poses(recording, lambda done: job.progress(done, total, "frames"))
+        # The pictures count as a tenth of the video's frames; where the poses were made earlier, they are all there is.
+        before, drawing = media.frames, max(media.frames // 10, 1)
+        poses, origin = given_or_new_poses(recording, lambda done: job.progress(done, before + drawing, "frames"))
+        if origin["poses_from"]:
+            before, drawing = 0, media.frames
         made = {} if origin["poses_from"] else poses.as_result()
         h5, notes = poses.h5, [*poses.notes, *poses.fallbacks]
         if wanted.filtered:
@@ -96,7 +98,9 @@ class Plot(AfterPoses):
             drawn,
             job.scratch,
             wanted.format,
-            progress=lambda done: job.progress(media.frames + done * drawing / len(plots.PICTURES), total, "frames"),
+            progress=lambda done: job.progress(
+                before + done * drawing / len(plots.PICTURES), before + drawing, "frames"
+            ),
         )
         for each in (*notes, note, *_unseen(drawn)):
             if each:

@@ -285,6 +285,7 @@ def find_poses(
     """
     from dlc_jupyter.pose import compact
     from dlc_jupyter.pose.analyze import Span, Task, analyze
+    from dlc_jupyter.pose.cropping import part_of
     from dlc_jupyter.pose.network import COMPACT
 
     job = recording.job
@@ -294,7 +295,8 @@ def find_poses(
     for folder in (made.parent, kept):
         folder.mkdir(exist_ok=True)
     poses = analyze(task, made, kept, save_as_csv=save_as_csv, progress=progress)
-    compact.write(poses.h5, poses.folder / COMPACT, poses.rows)
+    cropping = part_of(poses.file("_meta.pickle"), recording.media)
+    compact.write(poses.h5, poses.folder / COMPACT, poses.rows, cropping=cropping)
     return poses
 
 
@@ -398,6 +400,7 @@ def provenance_of(
         "video": {"file_id": video.file_id, "filename": video.filename, **media.as_json()},
         "model_files": [{"name": path.name, "sha256": sha256(path)} for path in poses.model_files],
         "parameters": dict(parameters),
+        "batch_sizes": poses.batch_sizes,
         "versions": _versions(),
         "device": torch.cuda.get_device_name(0) if on_gpu else platform.processor() or platform.machine(),
         "fallbacks": poses.fallbacks,

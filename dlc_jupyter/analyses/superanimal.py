@@ -28,6 +28,12 @@ KNOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "superanimal_humanbody": (("rtmpose_x",), (_MOBILENET, _RESNET, "fasterrcnn_resnet50_fpn")),
 }
 
+#: What is not as with a model of one's own. It is so every time, so it is written down and not said.
+OWN_LOOP = (
+    "DeepLabCut's own loop was used, as always for a SuperAnimal model: an analysis that is interrupted begins again "
+    "with the first frame."
+)
+
 
 class SuperAnimal(Analysis):
     """Poses of every frame of a video by a SuperAnimal model of DeepLabCut's zoo, without training."""
@@ -41,7 +47,8 @@ class SuperAnimal(Analysis):
         "json_file": "All predictions of each frame, with the boxes of the detector (bboxes, bbox_scores).",
         "video_file": "The labelled video; null with create_labeled_video=false.",
         "frames": "Rows of the files: row i is frame i of the video.",
-        "provenance": "Video, weights with their SHA-256, parameters, versions and device.",
+        "provenance": "Video, weights with their SHA-256, parameters, versions and device; in fallbacks, that it was "
+        "DeepLabCut's own loop that looked at it.",
         "superanimal_name, model_name, detector_name": "What looked at the video.",
         **{name: text for name, text in DESCRIPTION.items() if name != "model"},
     }
@@ -132,7 +139,17 @@ class SuperAnimal(Analysis):
         job.progress(total, total, "frames")
         for note in found.notes:
             job.note(note)
-        poses = Poses(found.h5.parent, video.stem, found.scorer, "", found.rows, [], model_files=found.model_files)
+        poses = Poses(
+            found.h5.parent,
+            video.stem,
+            found.scorer,
+            "",
+            found.rows,
+            found.notes,
+            fallbacks=[OWN_LOOP],
+            model_files=found.model_files,
+            batch_sizes={"batch_size": wanted.batch_size, "detector_batch_size": wanted.detector_batch_size},
+        )
         facts = media.as_json()
         return {
             "h5_file": found.h5,

@@ -39,8 +39,8 @@ class Video(PoseAnalysis):
         "parquet_file, nwb_file": "The further files that formats asked for.",
         "frames": "Rows of the files: row i is frame i of the video.",
         "unreadable_frames": "Numbers, counted from 0, of the frames that could not be decoded (on_bad_frame=mark).",
-        "provenance": "Video, model files with their SHA-256, parameters, versions, device, and what did not go the "
-        "usual way (fallbacks).",
+        "provenance": "Video, model files with their SHA-256, parameters, how many pictures or animals were in a batch "
+        "(batch_sizes), versions, device, and what did not go the usual way (fallbacks).",
         **DESCRIPTION,
     }
 
@@ -141,16 +141,18 @@ class Video(PoseAnalysis):
 def _further(recording: Recording, wanted: Video.Parameters, poses: Poses, looked_at: range) -> dict[str, Path]:
     """Write the further files that were asked for."""
     from dlc_jupyter.pose import clock, formats, tracks
+    from dlc_jupyter.pose.cropping import part_of
 
     media = recording.media
     if not wanted.formats:
         return {}
     found, stem = tracks.from_h5(poses.h5, range(looked_at.start, poses.rows, looked_at.step)), poses.file("").name
     times = clock.times_of(media, range(poses.rows), marked=wanted.on_bad_frame == "mark")
+    cropping = part_of(poses.file("_meta.pickle"), media)
     made: dict[str, Path] = {}
     if "parquet" in wanted.formats:
         made["parquet_file"] = poses.folder / f"{stem}.parquet"
-        formats.write_parquet(found, made["parquet_file"], times)
+        formats.write_parquet(found, made["parquet_file"], times, cropping=cropping)
     if "nwb" in wanted.formats:
         assert wanted.session_start is not None
         made["nwb_file"] = poses.folder / f"{stem}.nwb"
@@ -161,6 +163,7 @@ def _further(recording: Recording, wanted: Video.Parameters, poses: Poses, looke
             session_start=wanted.session_start,
             video=recording.input.filename,
             skeleton=[(one, other) for one, other in recording.model.skeleton],
+            cropping=cropping,
         )
     return made
 

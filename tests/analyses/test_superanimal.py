@@ -7,6 +7,7 @@ The weights of DeepLabCut's zoo are not here. The networks are real and of the r
 import itertools
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from dlc_jupyter.analyses.base import InputFile, Job, find_analysis
 from dlc_jupyter.analyses.superanimal import KNOWN
 from dlc_jupyter.errors import AnalysisFailed, BadRequest
+from dlc_jupyter.pose import modelzoo
 from tests.analyses.conftest import Ran
 from tests.pose.videos import ffmpeg, probe
 
@@ -141,6 +143,8 @@ def test_a_video_is_analysed_with_the_weights_of_the_folder(look, zoo, offline, 
     assert probe(result["video_file"])["nb_read_frames"] == str(FRAMES)
     assert [each["name"] for each in result["provenance"]["model_files"]] == FILES
     assert all(len(each["sha256"]) == 64 for each in result["provenance"]["model_files"])
+    assert result["provenance"]["batch_sizes"] == {"batch_size": 1, "detector_batch_size": 1}
+    assert ["begins again with the first frame" in each for each in result["provenance"]["fallbacks"]] == [True]
     assert ran.progress[-1] == {"done": 2 * FRAMES, "total": 2 * FRAMES, "unit": "frames"}
     assert ran.notes == []
 
@@ -175,10 +179,13 @@ def test_a_detector_that_finds_nothing_is_an_error(look, zoo, offline, blind):
 
 @pytest.mark.deeplabcut
 @pytest.mark.parametrize("empty", [[0, 1], [1, 2], [2, 3]], ids=["first", "between", "last"])
-def test_frames_without_an_animal_have_rows(look, zoo, offline, blind, empty):
+def test_frames_without_an_animal_have_rows(look, zoo, offline, blind, empty, monkeypatch):
     """DeepLabCut leaves out the last ones."""
+    noted, original = ["The video was cut."], modelzoo.analyze
+    monkeypatch.setattr(modelzoo, "analyze", lambda *given, **more: replace(original(*given, **more), notes=noted))
     blind(empty)
     ran = look(zoo)
+    assert ran.notes == ran.result["provenance"]["notes"] == noted
     poses = pd.read_hdf(ran.result["h5_file"])
     seen = [number not in empty for number in range(FRAMES)]
     assert (poses > 0).any(axis=1).tolist() == seen

@@ -6,11 +6,12 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from dlc_jupyter import demo
-from dlc_jupyter.pose import compat
+from dlc_jupyter.pose import compact, compat
 from tests.analyses.conftest import FRAMES
 from tests.pose.test_tracks import assert_same
 from tests.pose.videos import SOURCE, blank, cut, cut_open, ffmpeg
@@ -102,6 +103,7 @@ def test_the_result_says_what_was_analysed_and_with_what(run, clip, deeplabcut):
     ]
     assert provenance["parameters"]["model"] == "mouse"
     assert provenance["parameters"]["on_bad_frame"] == "stop"
+    assert provenance["batch_sizes"] == {"batch_size": yaml.safe_load(demo.MODEL.read_text())["batch_size"]}
     assert set(provenance["versions"]) == {"dlc_jupyter", "deeplabcut", "torch", "opencv", "numpy", "python"}
     assert provenance["device"]
     assert provenance["fallbacks"] == []
@@ -143,6 +145,28 @@ def test_their_times_are_those_of_the_rows_where_the_first_frames_are_lost(run, 
     assert table["time"].min() == pytest.approx(leading / 30)
     assert table["time"].max() == pytest.approx((ran.result["frames"] - 1 + leading) / 30)
     assert any("cannot be decoded without what was cut away" in note for note in ran.notes)
+
+
+@pytest.mark.parametrize("given", ["parameter", "project"])
+def test_every_file_says_of_which_part_of_the_picture_the_poses_are(run, clip, project, given):
+    import pynwb
+
+    part = [20, 300, 10, 230]
+    options = {"cropping": part}
+    if given == "project":
+        options = {"model": project(cropping=True, **dict(zip(("x1", "x2", "y1", "y2"), part, strict=True)))}
+    start = "2026-01-31T10:00:00+01:00"
+    result = run("video", clip, formats=["parquet", "nwb"], session_start=start, stop=5, **options).result
+    assert compact.Finished.open(result["poses_file"]).cropping == part
+    assert pq.read_schema(result["parquet_file"]).metadata[b"cropping"] == b"20,300,10,230"
+    with pynwb.NWBHDF5IO(result["nwb_file"], "r") as file:
+        [poses] = [
+            each
+            for each in file.read().processing["behavior"].data_interfaces.values()
+            if each.neurodata_type == "PoseEstimation"
+        ]
+        for series in poses.pose_estimation_series.values():
+            assert "Add (20, 10) for the whole picture" in series.reference_frame
 
 
 @pytest.mark.parametrize("seen", [True, False])
