@@ -156,7 +156,7 @@ def _about(task: Task, built: runners.Runners) -> dict[str, Any]:
         "scorer": built.scorer,
         "points": built.points,
         "device": task.network.device,
-        "cropping": (part := runners.window(task.video, built.cropping)) and list(part),
+        "cropping": (part := built.part(task.media)) and list(part),
         "span": [task.span.start, task.span.step],
         "mark": task.mark,
         "deeplabcut": deeplabcut.__version__,
@@ -172,7 +172,7 @@ def _choose_sizes(task: Task, built: runners.Runners, about: Mapping[str, Any], 
     network = task.network
     if not network.device.startswith("cuda"):
         return None
-    crop = runners.window(task.video, built.cropping) or (0, task.media.width, 0, task.media.height)
+    crop = built.part(task.media) or (0, task.media.width, 0, task.media.height)
     picture = crop[1] - crop[0], crop[3] - crop[2]
     sizes = Sizes(built, memory.Cuda(network.device), about["model"], picture, network.measured_file)
     earlier = described(folder)
@@ -218,7 +218,7 @@ class _Run:
             start=span.start + (before - seam.back) * span.step,
             stop=span.stop,
             step=span.step,
-            crop=runners.window(task.video, built.cropping),
+            crop=built.part(task.media),
             mark=task.mark,
             allocate=_page_locked if task.network.device.startswith("cuda") else None,
         )

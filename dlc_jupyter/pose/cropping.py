@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dlc_jupyter.pose.media import Media
 
 #: x1, x2, y1, y2 in pixels of the video's picture; x2 and y2 are no longer in it.
 Part = tuple[int, int, int, int]
+
+
+def of_project(config: Mapping[str, Any]) -> Part | None:
+    """Return the cropping that a project's config.yaml asks for; None where it asks for none."""
+    if not config.get("cropping"):
+        return None
+    x1, x2, y1, y2 = (int(config.get(each) or 0) for each in ("x1", "x2", "y1", "y2"))
+    return x1, x2, y1, y2
 
 
 def part_of(meta: Path, media: Media) -> Part | None:

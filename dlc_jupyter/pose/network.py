@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlc_jupyter.errors import AnalysisFailed, without_paths
+from dlc_jupyter.pose.cropping import of_project
 from dlc_jupyter.pose.media import Media
 from dlc_jupyter.pose.memory import lacking, lacking_here
 from dlc_jupyter.pose.projects import (
@@ -129,13 +130,11 @@ class Network:
             )
 
     def _check_cropping(self, media: Media) -> None:
-        cropping, whose = self.cropping, "cropping"
-        project = self._project()
-        if cropping is None and project.get("cropping"):
-            cropping = [int(project.get(each) or 0) for each in ("x1", "x2", "y1", "y2")]
-            whose = "the cropping in the project's config.yaml"
+        own = self.cropping is not None
+        cropping = self.cropping if own else of_project(self._project())
         if cropping is None:
             return
+        whose = "cropping" if own else "the cropping in the project's config.yaml"
         x1, x2, y1, y2 = cropping
         if not (0 <= x1 < x2 <= media.width and 0 <= y1 < y2 <= media.height):
             raise AnalysisFailed(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlc_jupyter.pose.cropping import Part, cut_out, of_project
+from dlc_jupyter.pose.media import Media
 from dlc_jupyter.pose.network import Network
 
 
@@ -54,6 +56,10 @@ class Runners:
     def batch_size(self) -> int:
         """How many pictures, or animals, the network sees at once."""
         return int(self.pose.batch_size)
+
+    def part(self, media: Media) -> Part | None:
+        """Return which pixels of a video's picture it looks at; None for all of them."""
+        return None if self.cropping is None else cut_out(self.cropping, media.width, media.height)
 
     def names(self, kind: str) -> list[str]:
         """Return the names of the ``bodyparts``, the ``unique_bodyparts`` or the ``individuals``."""
@@ -125,30 +131,9 @@ def build(network: Network) -> Runners:
         scorer=str(loader.scorer(snapshot, detector_snapshot)),
         loader=loader,
         pose_cfg=auxiliaryfunctions.read_plainconfig(loader.model_folder.parent / "test" / "pose_cfg.yaml"),
-        cropping=network.cropping or _project_cropping(project),
+        cropping=network.cropping or of_project(project),
         files=tuple(Path(each) for each in used),
     )
-
-
-def _project_cropping(project: Any) -> tuple[int, ...] | None:
-    return tuple(project[each] for each in ("x1", "x2", "y1", "y2")) if project.get("cropping", False) else None
-
-
-def window(video: Path, cropping: Sequence[int] | None) -> tuple[int, int, int, int] | None:
-    """Return the part of the picture that DeepLabCut cuts out for `cropping`: x1, x2, y1, y2 in whole pixels.
-
-    Its reader turns the numbers into fractions of the picture and back, which takes a pixel away from some.
-    """
-    if cropping is None:
-        return None
-    from deeplabcut.pose_estimation_pytorch.apis.videos import VideoIterator
-
-    iterator = VideoIterator(video, cropping=list(cropping))
-    try:
-        x1, x2, y1, y2 = iterator.get_bbox(relative=False)
-    finally:
-        iterator.close()
-    return x1, x2, y1, y2
 
 
 def metadata(

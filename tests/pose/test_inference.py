@@ -22,9 +22,9 @@ def by_deeplabcut(chosen: Network, video: Path) -> list[inference.Prediction]:
 
 
 def by_our_loop(chosen: Network, video: Path) -> tuple[list[inference.Prediction], inference.Loop]:
-    built, found = runners.build(chosen), []
+    built, media, found = runners.build(chosen), inspect(video), []
     loop = inference.make_loop(built)
-    with Frames(video, inspect(video), size=loop.size, crop=runners.window(video, built.cropping)) as frames:
+    with Frames(video, media, size=loop.size, crop=built.part(media)) as frames:
         for ready in inference.predict(loop, frames):
             found += ready
     return found, loop
