@@ -25,6 +25,7 @@ import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.containers import is_torn
+from dlc_jupyter.pose.promises import Contents, hole
 
 AGAIN = "Copy or record it again, or upload it again if the upload was cut off."
 REPAIR = "Repair it with ffmpeg (ffmpeg -i video.mp4 -c:v libx264 -crf 17 repaired.mp4) and analyse the new file."
@@ -33,12 +34,8 @@ REPAIR = "Repair it with ffmpeg (ffmpeg -i video.mp4 -c:v libx264 -crf 17 repair
 MARK = " Or ask for the analysis video with on_bad_frame=mark: frames that cannot be decoded have rows of NaN then."
 MARKABLE = ("mov",)
 
-#: Where the frames of a container are listed one by one, so that what was lost can be counted.
-_INDEXED = ("mov", "avi")
 #: How much two decoders' pictures of one frame may differ on average, of 255. Rounding makes less than 2.
 INTERLACED_DIFFERENCE = 12
-#: MPEG-4 part 2 packets this small hold no picture: they stand for the second one of the packet before ("packed").
-_PLACEHOLDER_BYTES = 19
 #: Two times that differ by less, in seconds, may be one: some containers count in milliseconds.
 _TICKS = 0.002
 
@@ -255,66 +252,58 @@ def inspect(path: Path) -> Media:
         ) from None
 
 
-@dataclass
-class _Packets:
-    """What was found while reading a container from start to end."""
-
-    times: list[int] = field(default_factory=list)
-    good: int = 0
-    tiny: int = 0
-    decoded_until: int = 0
-    ends: dict[int, Fraction] = field(default_factory=dict)
-
-
 def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -> Media:
-    formats = container.format.name.split(",")
-    if not container.streams.video or formats[0].endswith("_pipe") or formats[0] == "image2":
-        what = (
-            "This file is a picture, not a video." if container.streams.video else "There are no pictures in this file."
-        )
-        raise AnalysisFailed(what, hint="Give a video such as MP4, AVI, MOV, MKV or WebM.", kind="NotAVideo")
-    stream = container.streams.video[0]
-    found = _read_packets(container, stream)
-    if not found.times:
-        if is_torn(path):
+    stream = _stream(container)
+    held = Contents(path, container, stream)
+    if not held.times:
+        if held.torn:
             raise AnalysisFailed("The video is cut off within its first frame.", hint=AGAIN, kind="VideoCutShort")
         raise AnalysisFailed("The video has no frames.", hint="Record or convert it again.", kind="VideoEmpty")
     codec = stream.codec_context.name if stream.codec_context else "unknown"
-    width, height, first = _first_picture(path, codec)
-    base = stream.time_base
-    times = array("d", (float((time - found.times[0]) * base) for time in found.times))
+    width, height, first = _begin(path, codec)
+    times = array("d", (float((time - held.times[0]) * stream.time_base) for time in held.times))
     gaps = [b - a for a, b in pairwise(times) if b > a]
     gap = median(gaps) if gaps else float(1 / (stream.average_rate or 25))
-    odd = sum(abs(each - gap) > max(0.002, gap / 10) for each in gaps)
-    regular = odd <= (
-        2 if formats[0] == "avi" else 0
-    )  # AVI knows no presentation times: the first and last are guesses
-    promised, reached = _promise(container, stream, formats[0], found)
-    torn = is_torn(path)
-    cut, damage = _missing(torn, container, stream, found, promised, reached, gap)
+    avi, regular = held.form == "avi", _is_regular(gaps, gap, held.form)
     # Only what the container's own reader says counts: a parser of one codec or another has always something to say.
     complaints = [message for _level, speaker, message in logs if speaker == container.format.name]
+    cut = held.is_cut(gap)
     return Media(
-        container=formats[0],
+        container=held.form,
         codec=codec,
         width=width,
         height=height,
-        fps=_rate(gap if formats[0] == "avi" or not gaps else times[-1] / len(gaps), stream),
+        fps=_rate(gap if avi or not gaps else times[-1] / len(gaps), stream),
         times=times,
         gap=gap,
         variable_rate=not regular,
         sound=bool(container.streams.audio),
-        promised=promised,
-        origin=Fraction(found.times[0] * base),
-        leading=0 if first is None or formats[0] == "avi" else nearest(times, float(first - found.times[0] * base)),
+        promised=held.promised,
+        origin=held.begin,
+        leading=0 if first is None or avi else nearest(times, float(first - held.begin)),
         cut=cut or any("prematurely" in complaint for complaint in complaints),
-        damage=damage or _hole_noticed(complaints, times, gap),
-        placeholders=bool(found.tiny) and formats[0] == "avi",
-        notes=tuple(_notes(promised, bool(torn) and not cut, torn is None, regular)),
+        damage=_damage(held.lost, hole(complaints, times, gap)),
+        placeholders=bool(held.tiny) and avi,
+        notes=tuple(_notes(held, cut, regular)),
     )
 
 
-def _first_picture(path: Path, codec: str) -> tuple[int, int, Fraction | None]:
+def _stream(container: Any) -> Any:
+    """Return the stream of a video with the pictures."""
+    form = container.format.name.split(",")[0]
+    if container.streams.video and not form.endswith("_pipe") and form != "image2":
+        return container.streams.video[0]
+    what = "This file is a picture, not a video." if container.streams.video else "There are no pictures in this file."
+    raise AnalysisFailed(what, hint="Give a video such as MP4, AVI, MOV, MKV or WebM.", kind="NotAVideo")
+
+
+def _is_regular(gaps: Sequence[float], gap: float, form: str) -> bool:
+    """Tell whether frames follow each other at one distance. AVI knows no times: the first and last are guesses."""
+    odd = sum(abs(each - gap) > max(0.002, gap / 10) for each in gaps)
+    return odd <= (2 if form == "avi" else 0)
+
+
+def _begin(path: Path, codec: str) -> tuple[int, int, Fraction | None]:
     """Return the first picture's width and height as DeepLabCut sees it (turned as it is to be shown), and its time.
 
     The time is by the container's own clock, in seconds; None where it is not known.
@@ -351,87 +340,18 @@ def _check_interlaced(frame: Any, picture: Any) -> None:
         )
 
 
-def _read_packets(container: Any, stream: Any) -> _Packets:
-    found = _Packets()
-    for packet in container.demux():
-        time = packet.dts if packet.pts is None else packet.pts
-        if time is None:
-            continue
-        index = packet.stream.index
-        end = Fraction(time + (packet.duration or 0)) * packet.time_base
-        found.ends[index] = max(found.ends.get(index, end), end)
-        if index != stream.index or packet.is_corrupt:
-            continue
-        found.good += 1
-        found.tiny += packet.size <= _PLACEHOLDER_BYTES
-        found.decoded_until = max(found.decoded_until, (packet.dts or 0) + (packet.duration or 0))
-        if not packet.is_discard:
-            found.times.append(time)
-    found.times.sort()
-    return found
+def _damage(lost: int, between: tuple[float, float] | None) -> str:
+    if lost:
+        return f"{_count(lost)} that its index lists cannot be found in it"
+    if between is not None:
+        return f"nothing of it can be read between {seconds(between[0])} and {seconds(between[1])}"
+    return ""
 
 
-def _promise(container: Any, stream: Any, form: str, found: _Packets) -> tuple[float | None, float]:
-    """Return how long the pictures should last, and how long they do, in seconds from the start of the file."""
-    start = Fraction(found.times[0]) * stream.time_base
-    reached = float(found.ends.get(stream.index, start) - start)
-    if form == "avi":
-        # A header counts the frames, those without data too, in the order of decoding.
-        length = float(stream.frames * stream.time_base) if stream.frames else None
-        return length, float(found.decoded_until * stream.time_base)
-    if form == "mov":
-        return float(stream.duration * stream.time_base) if stream.duration else None, reached
-    if form == "matroska":
-        tag = stream.metadata.get("DURATION")
-        if tag:
-            hours, minutes, rest = tag.split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + float(rest), float(found.ends[stream.index])
-        if container.duration:
-            # That of the longest stream, so any of them may keep it.
-            return container.duration / av.time_base, float(max(found.ends.values()))
-    return None, reached
-
-
-def _missing(
-    torn: bool | None, container: Any, stream: Any, found: _Packets, promised: float | None, reached: float, gap: float
-) -> tuple[bool, str]:
-    """Tell whether frames are missing at the end, and in words which are missing elsewhere.
-
-    That the file is torn decides together with what the container promises: either alone is true of whole files too,
-    such as one that lost the end of its sound, or one with a careless header. Half a frame is the tolerance where the
-    file is known to be torn, one and a half where that cannot be known: a container may or may not count how long the
-    last frame stays.
-    """
-    form = container.format.name.split(",")[0]
-    listed = sum(1 for entry in stream.index_entries if entry.size) if form in _INDEXED else 0
-    lost = max(0, listed - found.good)
-    if lost and torn is False:
-        return False, f"{_count(lost)} that its index lists cannot be found in it"
-    if torn is False:
-        return False, ""
-    if form == "mov":
-        return bool(lost) or (bool(torn) and stream.frames < listed), ""  # or a fragment's own index is lost
-    if promised is None:
-        return bool(torn), ""
-    if torn and form == "matroska" and len(container.streams) == 1:
-        return True, ""
-    return promised - reached > gap * (0.75 if torn else 1.5), ""
-
-
-def _hole_noticed(complaints: Sequence[str], times: Sequence[float], gap: float) -> str:
-    """Find where frames are missing in a container that could not be read without complaint."""
-    if not complaints or len(times) < 2:
-        return ""
-    width, start = max((b - a, a) for a, b in pairwise(times))
-    return (
-        f"nothing of it can be read between {seconds(start)} and {seconds(start + width)}" if width > 1.5 * gap else ""
-    )
-
-
-def _notes(promised: float | None, torn: bool, silent: bool, regular: bool) -> Iterator[str]:
-    if silent and promised is None:
+def _notes(held: Contents, cut: bool, regular: bool) -> Iterator[str]:
+    if held.torn is None and held.promised is None:
         yield "This file does not say how long it is, so that a missing end could not be noticed."
-    if torn:
+    if held.torn and not cut:
         yield "The end of the file is missing, but none of its frames."
     if not regular:
         yield "The time between frames varies; fps is the mean."
