@@ -12,7 +12,7 @@ import math
 import queue
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +64,50 @@ class Batch:
 
 class _Stopped(Exception):
     """The reader is not wanted any more."""
+
+
+class _Buffers:
+    """Memory that goes back and forth between the thread that decodes and whoever uses the pictures."""
+
+    def __init__(self, made: Iterable[Pictures]) -> None:
+        self._free: queue.SimpleQueue[Pictures | None] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[Batch | BaseException | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        for buffer in made:
+            self._free.put(buffer)
+
+    def stop(self) -> None:
+        """Have the thread that decodes end, also if it waits for memory."""
+        self._stopped.set()
+        self._free.put(None)
+
+    def check_wanted(self) -> None:
+        """Raise `_Stopped` where nobody wants more pictures."""
+        if self._stopped.is_set():
+            raise _Stopped
+
+    def take(self) -> Pictures:
+        """Wait for memory to fill."""
+        buffer = self._free.get()
+        self.check_wanted()
+        if buffer is None:
+            raise _Stopped
+        return buffer
+
+    def give_back(self, buffer: Pictures) -> None:
+        """Let memory be filled again."""
+        self._free.put(buffer)
+
+    def hand_on(self, item: Batch | BaseException | None) -> None:
+        """Give a batch to whoever uses it; or say why there is none, or that it was the last one (None)."""
+        self._full.put(item)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield what is handed on; raise where it is an error."""
+        while (item := self._full.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
 
 
 class Frames:
@@ -119,11 +163,8 @@ class Frames:
         self.unreadable: list[int] = []
         x1, x2, y1, y2 = crop or (0, media.width, 0, media.height)
         shape = (size, y2 - y1, x2 - x1, 3)
-        self._free: queue.SimpleQueue[Pictures | None] = queue.SimpleQueue()
-        for buffer in _buffers(shape, ahead, allocate or (lambda wanted: np.empty(wanted, np.uint8))):
-            self._free.put(buffer)
-        self._full: queue.SimpleQueue[Batch | BaseException | None] = queue.SimpleQueue()
-        self._stopped = threading.Event()
+        made = _buffers(shape, ahead, allocate or (lambda wanted: np.empty(wanted, np.uint8)))
+        self._buffers = _Buffers(made)
         self._thread = threading.Thread(target=self._run, name="dlc-frames", daemon=True)
 
     def __enter__(self) -> Self:
@@ -133,22 +174,18 @@ class Frames:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopped.set()
-        self._free.put(None)
+        self._buffers.stop()
         self._thread.join()
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches in order. Each is yours until you give it to `release`."""
-        while (item := self._full.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        return self._buffers.batches()
 
     def release(self, batch: Batch) -> None:
         """Let the batch's buffer be filled again."""
         buffer, batch._buffer = batch._buffer, None
         if buffer is not None:
-            self._free.put(buffer)
+            self._buffers.give_back(buffer)
 
     @property
     def read(self) -> int:
@@ -157,13 +194,7 @@ class Frames:
 
     def name(self, number: int) -> str:
         """Return a frame's name for people, counted from 1."""
-        frame = number + (0 if self._mark else self.media.leading)
-        return f"Frame {frame + 1} of the video ({seconds(self.times([number])[0])})"
-
-    def times(self, numbers: Sequence[int]) -> list[float]:
-        """Return when frames are shown, in seconds after the first frame of the video."""
-        found: list[float] = times_of(self.media, numbers, marked=self._mark).tolist()
-        return found
+        return _name(self.media, number, self._mark)
 
     def account(self) -> list[str]:
         """Check, when all is read, that no frame is missing; return what the user should know. See `Media.account`."""
@@ -177,19 +208,19 @@ class Frames:
         try:
             with contextlib.suppress(_Stopped):
                 self._decode()
-            self._full.put(None)
+            self._buffers.hand_on(None)
         except BaseException as error:
-            self._full.put(error)
+            self._buffers.hand_on(error)
 
     def _decode(self) -> None:
-        filling = _Filling(self)
+        filling = _Filling(self.media, self._crop, self.size, self.step, self._mark, self._buffers)
         capture = cv2.VideoCapture(str(self.path))
         try:
             if not capture.isOpened():
                 raise AnalysisFailed("OpenCV cannot open the video.", hint=REPAIR, kind="NotDecodable")
             # Without its first frames OpenCV's clock begins late: only PyAV can tell which ones they are.
             while not (self._mark and self.media.leading) and (self.stop is None or self.read < self.stop):
-                self._check_wanted()
+                self._buffers.check_wanted()
                 if not capture.grab():
                     break
                 number, time = self.read, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
@@ -203,10 +234,6 @@ class Frames:
         if self._mark and self.read < min(self.media.frames, self.stop or self.media.frames):
             self._go_on(filling)
         filling.flush()
-
-    def _check_wanted(self) -> None:
-        if self._stopped.is_set():
-            raise _Stopped
 
     def _is_late(self, number: int, time: float) -> bool:
         """Tell whether this is a later frame's picture: nearer to when that one is shown."""
@@ -226,7 +253,7 @@ class Frames:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for picture in _pictures(container, stream):
-                self._check_wanted()
+                self._buffers.check_wanted()
                 if picture.pts is None or picture.is_corrupt:
                     continue
                 number = nearest(times, float(picture.pts * picture.time_base - self.media.origin))
@@ -246,20 +273,29 @@ class Frames:
         number = self.read
         self.shown.append(self.media.times[number])
         if self._wanted(number):
+            self.unreadable.append(number)
             filling.put(number, None)
 
 
 class _Filling:
     """The batch that the thread is about to fill."""
 
-    def __init__(self, frames: Frames) -> None:
-        self._frames = frames
+    def __init__(
+        self,
+        media: Media,
+        crop: tuple[int, int, int, int] | None,
+        size: int,
+        step: int,
+        marked: bool,
+        buffers: _Buffers,
+    ) -> None:
+        self._media, self._size, self._step, self._marked, self._buffers = media, size, step, marked, buffers
+        self._crop = crop or (0, media.width, 0, media.height)
+        self._whole = np.empty((media.height, media.width, 3), np.uint8) if crop else None
         self._buffer: Pictures | None = None
         self._count = 0
         self._first = 0
         self._unreadable: list[int] = []
-        media = frames.media
-        self._whole = np.empty((media.height, media.width, 3), np.uint8) if frames._crop else None
 
     def take(self, number: int, capture: cv2.VideoCapture) -> None:
         """Add the picture that `capture` has grabbed."""
@@ -268,7 +304,7 @@ class _Filling:
         found, picture = capture.retrieve(into)
         if not found or picture is None:
             raise AnalysisFailed(
-                f"{self._frames.name(number)} cannot be decoded.",
+                f"{_name(self._media, number, self._marked)} cannot be decoded.",
                 hint=REPAIR,
                 kind="VideoDamaged",
             )
@@ -284,7 +320,6 @@ class _Filling:
         if picture is None:
             slot.fill(0)
             self._unreadable.append(self._count)
-            self._frames.unreadable.append(number)
         else:
             self._check_size(picture, number)
             self._cut(picture, slot)
@@ -294,40 +329,42 @@ class _Filling:
         """Hand on what there is."""
         if self._buffer is None or not self._count:
             return
-        frames = self._frames
-        numbers = range(self._first, self._first + self._count * frames.step, frames.step)
+        numbers = range(self._first, self._first + self._count * self._step, self._step)
+        times = times_of(self._media, numbers, marked=self._marked).tolist()
         pictures = self._buffer[: self._count]
-        frames._full.put(Batch(numbers, pictures, self._unreadable, frames.times(numbers), self._buffer))
+        self._buffers.hand_on(Batch(numbers, pictures, self._unreadable, times, self._buffer))
         self._buffer, self._count, self._unreadable = None, 0, []
 
     def _slot(self, number: int) -> Pictures:
         if self._buffer is None:
-            self._buffer = self._frames._free.get()
+            self._buffer = self._buffers.take()
             self._first = number
-        self._frames._check_wanted()
-        if self._buffer is None:
-            raise _Stopped
         slot: Pictures = self._buffer[self._count]
         return slot
 
     def _added(self) -> None:
         self._count += 1
-        if self._count == self._frames.size:
+        if self._count == self._size:
             self.flush()
 
     def _cut(self, picture: Pictures, slot: Pictures) -> None:
-        x1, x2, y1, y2 = self._frames._crop or (0, picture.shape[1], 0, picture.shape[0])
+        x1, x2, y1, y2 = self._crop
         np.copyto(slot, picture[y1:y2, x1:x2])
 
     def _check_size(self, picture: Pictures, number: int) -> None:
-        media = self._frames.media
+        media = self._media
         if picture.shape != (media.height, media.width, 3):
             raise AnalysisFailed(
-                f"{self._frames.name(number)} has another size than those before it: "
+                f"{_name(media, number, self._marked)} has another size than those before it: "
                 f"{picture.shape[1]} x {picture.shape[0]} pixels instead of {media.width} x {media.height}.",
                 hint="Split the video there, or convert it to one size with ffmpeg.",
                 kind="SizeChanges",
             )
+
+
+def _name(media: Media, number: int, marked: bool) -> str:
+    frame = number + (0 if marked else media.leading)
+    return f"Frame {frame + 1} of the video ({seconds(times_of(media, [number], marked=marked)[0])})"
 
 
 def _buffers(shape: tuple[int, ...], ahead: int, allocate: Callable[[tuple[int, ...]], Pictures]) -> Iterator[Pictures]:
