@@ -118,9 +118,7 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
             )
         about = _about(task, built)
         sizes = _choose_sizes(task, built, about, kept / ROWS)
-        loop = inference.make_loop(built)
-        for portions in loop.portions:
-            portions.lacked = sizes.correct if sizes else portions.lacked
+        loop = inference.make_loop(built, sizes.correct if sizes else None)
         with Rows(kept / ROWS, about | {SIZES: [built.batch_size, loop.size]}) as rows:
             notes = run.predict(built, loop, rows)
             made = _tracks(task, built, rows.records(), began)

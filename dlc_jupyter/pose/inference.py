@@ -7,14 +7,14 @@ nothing outlives a run. The network sees the same batches as there: the numbers 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from dlc_jupyter.pose.batches import Animals, Prediction, Seam
 from dlc_jupyter.pose.frames import Batch, Frames, Pictures
-from dlc_jupyter.pose.memory import Portions
+from dlc_jupyter.pose.memory import Lacked, Portions
 from dlc_jupyter.pose.pixels import Lookup, NotPointwise, rgb
 from dlc_jupyter.pose.runners import Runners
 
@@ -69,11 +69,16 @@ def predict(loop: Loop, frames: Frames) -> Iterator[list[Prediction]]:
             yield ready
 
 
-def make_loop(runners: Runners) -> Loop:
-    """Return the quickest loop that gives the numbers of DeepLabCut's own for this network."""
-    if runners.task == "td":
-        return TopDown(runners)
-    return BottomUp(runners) if runners.task == "bu" else ByDeepLabCut(runners)
+def make_loop(runners: Runners, lacked: Lacked | None = None) -> Loop:
+    """Return the quickest loop that gives the numbers of DeepLabCut's own for this network.
+
+    Parameters
+    ----------
+    lacked : callable, optional
+        See `Portions`.
+    """
+    loops: dict[str, Callable[[Runners, Lacked | None], Loop]] = {"td": TopDown, "bu": BottomUp, "ctd": ByDeepLabCut}
+    return loops[runners.task](runners, lacked)
 
 
 class BottomUp:
@@ -82,10 +87,10 @@ class BottomUp:
     Where the project's transform is more than a table, DeepLabCut prepares each picture.
     """
 
-    def __init__(self, runners: Runners) -> None:
+    def __init__(self, runners: Runners, lacked: Lacked | None = None) -> None:
         self._runners, self._runner = runners, runners.pose
         self.size = runners.batch_size
-        self._portions = Portions("batch_size", self.size)
+        self._portions = Portions("batch_size", self.size, lacked)
         self.portions: Sequence[Portions] = (self._portions,)
         self._lookup: Lookup | None = None
         self._instead: ByDeepLabCut | None = None
@@ -125,7 +130,7 @@ class BottomUp:
             lookup.check(picture)
             self._lookup = lookup
         except NotPointwise as error:
-            self._instead = ByDeepLabCut(self._runners, self._portions)
+            self._instead = ByDeepLabCut(self._runners, portions=self._portions)
             self._prepared.append(f"The pictures were prepared by DeepLabCut, one by one: {error}.")
 
     def _run(self, pictures: Pictures) -> list[Prediction]:
@@ -167,11 +172,11 @@ class ByDeepLabCut:
     For conditional top-down networks, and where the preparation of a picture is more than a table.
     """
 
-    def __init__(self, runners: Runners, portions: Portions | None = None) -> None:
+    def __init__(self, runners: Runners, lacked: Lacked | None = None, *, portions: Portions | None = None) -> None:
         self.size = runners.batch_size
         self._runner = runners.pose
         self._conditional = runners.task == "ctd"
-        portions = portions or Portions("batch_size", self.size)
+        portions = portions or Portions("batch_size", self.size, lacked)
         self.portions: Sequence[Portions] = (portions,)
         self._animals = Animals(self._runner, portions)
 
@@ -210,11 +215,11 @@ class TopDown(ByDeepLabCut):
     DeepLabCut runs the detector over the whole video first. It sees the same batches here, and so does the network.
     """
 
-    def __init__(self, runners: Runners) -> None:
-        super().__init__(runners)
+    def __init__(self, runners: Runners, lacked: Lacked | None = None) -> None:
+        super().__init__(runners, lacked)
         self._detector = runners.detector
         self.size = int(self._detector.batch_size)
-        self._detected = Portions("detector_batch_size", self.size)
+        self._detected = Portions("detector_batch_size", self.size, lacked)
         self.portions = (*self.portions, self._detected)
         self._lookup: Lookup | None = None
         self._prepared: list[str] | None = None

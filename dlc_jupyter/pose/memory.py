@@ -9,6 +9,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+#: Told the name of a size of batches, and for how many pictures or animals the memory did not suffice.
+Lacked = Callable[[str, int], None]
+
 #: What torch, CUDA, cuBLAS and cuDNN (before and since release 9) say when they get no memory.
 SIGNS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "DEVICE_ALLOCATION_FAILED")
 
@@ -64,19 +67,19 @@ class Portions:
         What the size of the batch is called among an analysis's parameters.
     size : int
         How many pictures, or animals, are in a batch.
+    lacked : callable, optional
+        Told the name, and for how many the memory did not suffice, each time.
 
     Attributes
     ----------
     most : int
         How many the network sees at once.
-    lacked : callable
-        Told the name, and for how many the memory did not suffice, each time.
     """
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, lacked: Lacked | None = None) -> None:
         self.name = name
         self.size = self.most = size
-        self.lacked: Callable[[str, int], None] = lambda name, count: None
+        self._lacked = lacked
 
     @property
     def notes(self) -> list[str]:
@@ -122,7 +125,8 @@ class Portions:
         # Only here, for until the clause above ends the error holds on to whatever the network had made so far.
         torch.cuda.empty_cache()
         self.most = count // 2
-        self.lacked(self.name, count)
+        if self._lacked is not None:
+            self._lacked(self.name, count)
         return None
 
 

@@ -143,7 +143,7 @@ class Sizes:
             self._runners.pose.batch_size = batch_size
 
     def correct(self, name: str, count: int) -> None:
-        """Note that the memory did not suffice for `count` pictures, or animals: see `Portions.lacked`."""
+        """Note that the memory did not suffice for `count` pictures, or animals: see `Portions`."""
         need = self._kept().get(self._key(name))
         if need is not None:
             self._keep(name, need.corrected(self._device.available(), count))

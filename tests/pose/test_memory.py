@@ -72,9 +72,8 @@ class Small:
 
 
 def test_a_batch_is_halved_until_the_memory_suffices_and_stays_so():
-    network, portions = Small(3), Portions("batch_size", 8)
-    told = []
-    portions.lacked = lambda name, count: told.append((name, count))
+    told: list[tuple[str, int]] = []
+    network, portions = Small(3), Portions("batch_size", 8, lambda *lacked: told.append(lacked))
     assert portions.notes == []
     for count in (8, 8, 3, 1):
         assert portions.run(count, network.look) == list(range(count))
