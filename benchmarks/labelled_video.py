@@ -131,7 +131,7 @@ class Case:
     def encode(self, pictures: np.ndarray[Any, Any]) -> None:
         from dlc_jupyter.pose.encoding import Encoder
 
-        encoder = Encoder(self._target(ENCODE), self.media.fps, order="bgr24")
+        encoder = Encoder(self._target(ENCODE), self.media.fps)
         for number in range(0, len(pictures), 8):
             encoder.write(pictures[number : number + 8])
         encoder.finish()

@@ -60,14 +60,10 @@ class Encoder:
         The MP4 file.
     fps : Fraction
         Frames per second.
-    threads : int
-        Of ffmpeg's encoder; 0: as many as it likes.
-    order : str
-        Of the colours in a picture: ``rgb24``, or ``bgr24`` as OpenCV has it, which ffmpeg converts twice as fast.
     """
 
-    def __init__(self, target: Path, fps: Fraction, threads: int = 0, order: str = "rgb24") -> None:
-        self._target, self._fps, self._threads, self._order = target, fps, threads, order
+    def __init__(self, target: Path, fps: Fraction) -> None:
+        self._target, self._fps = target, fps
         self._log = target.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
         self.written = 0
@@ -75,9 +71,8 @@ class Encoder:
     def start(self, width: int, height: int) -> subprocess.Popen[bytes]:
         """Start ffmpeg, for pictures of this size. It ends with the thread that starts it."""
         command = [find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
-        command += ["-f", "rawvideo", "-pix_fmt", self._order, "-video_size", f"{width}x{height}"]
-        command += ["-framerate", str(self._fps), "-i", "pipe:0", "-vf", _FILTER, *_H264]
-        command += ["-threads", str(self._threads), str(self._target)]
+        command += ["-f", "rawvideo", "-pix_fmt", "bgr24", "-video_size", f"{width}x{height}"]
+        command += ["-framerate", str(self._fps), "-i", "pipe:0", "-vf", _FILTER, *_H264, str(self._target)]
         self._process = _popen(command, self._log, stdin=subprocess.PIPE, bufsize=0)
         assert self._process.stdin is not None
         with contextlib.suppress(OSError, AttributeError):  # not Linux, or the user's pipes hold too much already
@@ -85,7 +80,7 @@ class Encoder:
         return self._process
 
     def write(self, pictures: np.ndarray[Any, Any]) -> None:
-        """Append one picture, height x width x 3, or several, number x height x width x 3; uint8.
+        """Append one picture, height x width x 3, or several, number x height x width x 3; uint8: blue, green, red.
 
         The first ones set the size, where `start` was not called.
         """

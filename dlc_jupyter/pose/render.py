@@ -161,7 +161,7 @@ def render(
         A frame cannot be decoded, or the video cannot be written. What there is of it is of no use.
     """
     size = max(1, min(8, _AT_ONCE // (painter.width * painter.height * 3)))
-    encoder = Encoder(target, media.fps, order="bgr24")
+    encoder = Encoder(target, media.fps)
     encoder.start(painter.width, painter.height)  # by this thread and before there are others: see there
     drawn = 0
     try:

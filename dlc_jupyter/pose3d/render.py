@@ -115,7 +115,7 @@ def render_scene(
     box, found = _limits(poses, look, span)
     sheet = Sheet([(view.name, view.media.width, view.media.height, view.offset) for view in views], look, box, found)
     fps = views[0].media.fps
-    encoder = Encoder(target, fps, order="bgr24")
+    encoder = Encoder(target, fps)
     encoder.start(sheet.width, sheet.height)  # by this thread and before there are others: see there
     free: queue.SimpleQueue[Pictures] = queue.SimpleQueue()
     try:

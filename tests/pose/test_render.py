@@ -71,7 +71,7 @@ def test_colours_come_out_as_they_went_in(tmp_path):
 
     colours = np.array([[230, 30, 30], [30, 200, 30], [40, 40, 230], [240, 240, 240]], np.uint8)
     picture = np.repeat(np.repeat(colours.reshape(2, 2, 3), 32, 0), 32, 1)
-    encode(tmp_path / "out.mp4", [picture] * 5)
+    encode(tmp_path / "out.mp4", [picture[..., ::-1]] * 5)
     with av.open(str(tmp_path / "out.mp4")) as container:
         frame = next(container.decode(video=0))
         assert frame.colorspace == 1  # BT.709, and marked as such
@@ -137,23 +137,17 @@ def test_an_abandoned_encoder_leaves_no_process(tmp_path):
     assert process.poll() is not None
 
 
-def test_pictures_go_in_by_ones_and_by_several_in_either_order_of_colours(tmp_path):
-    import av
-
+def test_pictures_go_in_by_ones_and_by_several(tmp_path):
     pictures = np.zeros((7, 48, 64, 3), np.uint8)
-    pictures[..., 0] = 200
-    for order, channel in (("rgb24", 0), ("bgr24", 2)):
-        encoder = Encoder(tmp_path / f"{order}.mp4", Fraction(30), order=order)
-        encoder.write(pictures[:4])
-        encoder.write(pictures[4])
-        encoder.write(pictures[5:])
-        encoder.finish()
-        assert encoder.written == 7
-        check_playable(tmp_path / f"{order}.mp4", 7)
-        with av.open(str(tmp_path / f"{order}.mp4")) as container:
-            seen = next(container.decode(video=0)).to_ndarray(format="rgb24", src_colorspace="ITU709")
-        assert seen[20, 20].argmax() == channel
-        assert seen[20, 20, channel] == pytest.approx(200, abs=8)
+    pictures[:, :, :] = np.arange(7).reshape(-1, 1, 1, 1) * 30
+    encoder = Encoder(tmp_path / "out.mp4", Fraction(30))
+    encoder.write(pictures[:4])
+    encoder.write(pictures[4])
+    encoder.write(pictures[5:])
+    encoder.finish()
+    assert encoder.written == 7
+    check_playable(tmp_path / "out.mp4", 7)
+    assert decode_pictures(tmp_path / "out.mp4")[:, 20, 20, 0] == pytest.approx(pictures[:, 20, 20, 0], abs=4)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")
