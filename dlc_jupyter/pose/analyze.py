@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose import compat, direct, inference, memory, runners, tracks
+from dlc_jupyter.pose import assemblies, compat, direct, inference, memory, runners, tracks
 from dlc_jupyter.pose.batches import Prediction, Seam
 from dlc_jupyter.pose.digests import sha256
 from dlc_jupyter.pose.frames import Frames, Pictures
@@ -22,6 +22,9 @@ from dlc_jupyter.pose.sizes import Sizes
 
 #: Seconds after which the poses that there are go to the disk: at most so much work is ever done again.
 CHUNK_SECONDS = 1.0
+
+#: The part of the work that it counts as to follow several animals from frame to frame, in what `progress` is told.
+FOLLOWING = 0.1
 
 #: Where the records lie in the folder that outlives an attempt.
 ROWS = "poses"
@@ -95,7 +98,8 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
     kept : Path
         Where poses lie as they come, for another attempt to go on with.
     progress : callable
-        Told how many frames have poses, of ``len(task.span.frames(task.media))``.
+        Told how many frames have poses, of ``len(task.span.frames(task.media))``. Where several animals must then be
+        followed through the video, that counts as a tenth: see `FOLLOWING`.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
             made = _tracks(task, built, rows.records(), began)
             tracks.write(made, folder, task.video.stem, save_as_csv=save_as_csv, save_as_df=not built.several)
         if built.several:
-            _follow_animals(task, built, folder, save_as_csv)
+            _follow_animals(task, built, made, folder, save_as_csv, run.followed)
     unreadable = made.frames[0] + np.flatnonzero(made.rows[WIDE] & UNREADABLE) * made.frames.step
     poses = Poses(
         folder=folder,
@@ -195,7 +199,7 @@ class _Run:
     """The way of a video's frames through the network to the records."""
 
     def __init__(self, task: Task, progress: Callable[[int], None]) -> None:
-        self._task, self._progress = task, progress
+        self._task, self._progress, self._share = task, progress, 1.0
         self._held: list[Prediction] = []
         #: How many frames have poses.
         self.done = 0
@@ -208,7 +212,8 @@ class _Run:
         task, span = self._task, self._task.span
         before, written = len(rows), time.monotonic()
         seam = self._go_on(loop, rows)
-        self._progress(self.done)
+        self._share = 1 - FOLLOWING if built.several else 1.0
+        self._tell()
         frames = Frames(
             task.video,
             task.media,
@@ -224,7 +229,7 @@ class _Run:
             for ready in inference.predict(loop, frames):
                 self.done += len(ready)
                 self._held += ready
-                self._progress(self.done)
+                self._tell()
                 if time.monotonic() - written >= CHUNK_SECONDS:
                     count, seam = loop.seam()
                     self._hand_on(rows, frames, loop, before + count - len(rows), seam)
@@ -233,6 +238,13 @@ class _Run:
         self._hand_on(rows, frames, loop, len(self._held), Seam())
         self.fallbacks = list(dict.fromkeys(self._earlier + loop.notes))
         return notes
+
+    def followed(self, part: float) -> None:
+        """Tell through which part of the frames, from 0 to 1, the animals have been followed."""
+        self._progress(round((1 - FOLLOWING * (1 - part)) * self.done))
+
+    def _tell(self) -> None:
+        self._progress(round(self._share * self.done))
 
     def _go_on(self, loop: inference.Loop, rows: Rows) -> Seam:
         """Have the loop begin as the mark of the last record says; return where that is."""
@@ -295,7 +307,14 @@ def _tracks(task: Task, built: runners.Runners, records: Any, began: float) -> t
     return tracks.Tracks(origin, records, range(span.start, span.start + len(records) * span.step, span.step))
 
 
-def _follow_animals(task: Task, built: runners.Runners, folder: Path, save_as_csv: bool) -> None:
+def _follow_animals(
+    task: Task,
+    built: runners.Runners,
+    made: tracks.Tracks,
+    folder: Path,
+    save_as_csv: bool,
+    progress: Callable[[float], None],
+) -> None:
     """Have DeepLabCut make tracks of what was seen in each frame, as ``analyze_videos`` does.
 
     It calls the table in their file ``tracks``; here it has the name of a single animal's, without which other tools
@@ -307,13 +326,14 @@ def _follow_animals(task: Task, built: runners.Runners, folder: Path, save_as_cs
 
     network = task.network
     chosen: dict[str, Any] = {"destfolder": str(folder), "snapshot_index": network.snapshot_index}
-    convert_detections2tracklets(
-        config=network.config,
-        videos=str(task.video),
-        shuffle=network.shuffle,
-        trainingsetindex=network.trainingsetindex,
-        **chosen,
-    )
+    with assemblies.not_from_files(made, progress):
+        convert_detections2tracklets(
+            config=network.config,
+            videos=str(task.video),
+            shuffle=network.shuffle,
+            trainingsetindex=network.trainingsetindex,
+            **chosen,
+        )
     stitch_tracklets(
         network.config,
         [str(task.video)],
@@ -326,6 +346,7 @@ def _follow_animals(task: Task, built: runners.Runners, folder: Path, save_as_cs
         with tables.open_file(path, "a") as file:
             if "/tracks" in file:
                 file.rename_node("/tracks", "df_with_missing")
+    progress(1.0)
 
 
 def _by_deeplabcut(

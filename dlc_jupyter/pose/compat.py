@@ -27,6 +27,9 @@ SOURCES: dict[str, str] = {
     "deeplabcut.pose_estimation_pytorch.apis.utils:parse_snapshot_index_for_analysis": "43d2524eb2bc",
     "deeplabcut.pose_estimation_pytorch.apis.utils:get_pose_inference_runner": "061376dd2eef",
     "deeplabcut.pose_estimation_pytorch.apis.utils:get_detector_inference_runner": "ca9b4798eae1",
+    "deeplabcut.pose_estimation_pytorch.apis.utils:get_model_snapshots": "1be928292904",
+    "deeplabcut.pose_estimation_pytorch.data.dlcloader:DLCLoader.scorer": "1fdb96d019b6",
+    "deeplabcut.pose_estimation_pytorch.models.model:PoseModel.get_predictions": "f95f1195b02b",
     "deeplabcut.pose_estimation_pytorch.runners.inference:InferenceRunner": "488644a374b0",
     "deeplabcut.pose_estimation_pytorch.runners.inference:PoseInferenceRunner": "92f75f02f65d",
     "deeplabcut.pose_estimation_pytorch.runners.inference:CTDInferenceRunner.inference": "b73df5e23de7",
@@ -43,6 +46,8 @@ SOURCES: dict[str, str] = {
     "deeplabcut.pose_estimation_pytorch.runners.inference:CTDInferenceRunner.predict": "aed62582f433",
     "deeplabcut.pose_estimation_pytorch.config.ctd_conditions:ConditionsModelConfig": "92f81a557f69",
     "deeplabcut.pose_estimation_pytorch.apis.tracklets:convert_detections2tracklets": "1947d1234473",
+    "deeplabcut.pose_estimation_pytorch.apis.tracklets:build_tracklets": "690a7488bb45",
+    "deeplabcut.utils.auxfun_multianimal:LoadFullMultiAnimalData": "9cd57fa497ba",
     "deeplabcut.refine_training_dataset.stitch:stitch_tracklets": "4728b5854860",
 }
 

@@ -18,6 +18,7 @@ import cv2
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.media import Media
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
+from dlc_jupyter.pose.projects import read_yaml
 
 
 def analyze(
@@ -54,7 +55,7 @@ def analyze(
         "cropping": network.cropping,
     }
     folder.mkdir(parents=True)
-    with watched(progress, media.frames) as seen, explained(network, lambda: len(seen.shown)):
+    with watched(progress, media.frames) as seen, loaded() as weights, explained(network, lambda: len(seen.shown)):
         scorer = deeplabcut.analyze_videos(
             str(network.config),
             [str(video)],
@@ -73,12 +74,46 @@ def analyze(
         len(seen.shown),
         list(media.notes),
         fallbacks=[why] if why else [],
+        model_files=list(dict.fromkeys(each for path in weights for each in (*_settings(path), path))),
+        batch_sizes=_batch_sizes(network),
     )
     if not poses.h5.is_file() or not poses.file("_full.pickle").is_file():
         raise AnalysisFailed("DeepLabCut ended without an error, but wrote no poses.", hint=LOG, kind="NoPoses")
     poses.notes.extend(media.account(len(seen.shown), seen.shown))
     _check_rows(poses)
     return poses
+
+
+@contextmanager
+def loaded() -> Iterator[list[Path]]:
+    """Note which files of weights torch loads while the context lasts: with those DeepLabCut looks at the video."""
+    import torch
+
+    paths, original = [], torch.load
+
+    def load(file: Any, *arguments: Any, **keywords: Any) -> Any:
+        if isinstance(file, str | Path) and Path(file) not in paths:
+            paths.append(Path(file))
+        return original(file, *arguments, **keywords)
+
+    torch.load = load
+    try:
+        yield paths
+    finally:
+        torch.load = original
+
+
+def _settings(weights: Path) -> list[Path]:
+    """Return the configuration that lies beside a network's weights, if one does."""
+    path = weights.with_name("pytorch_config.yaml")
+    return [path] if path.is_file() else []
+
+
+def _batch_sizes(network: Network) -> dict[str, int]:
+    """Return how many pictures, or animals, DeepLabCut has in a batch."""
+    names = ["batch_size", *(["detector_batch_size"] if network.passes > 1 else [])]
+    project = read_yaml(network.config)
+    return {name: int(getattr(network, name) or project.get(name) or 1) for name in names}
 
 
 def _check_rows(poses: Poses) -> None:

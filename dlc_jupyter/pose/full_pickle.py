@@ -60,7 +60,7 @@ def write(file: IO[bytes], metadata: Mapping[str, Any], pieces: Iterable[Array])
     """
     # Protocol 3 remembers under numbers of its own; they are used again for what the frames have in common.
     file.write(pickle.PROTO + b"\x05" + pickle.EMPTY_DICT)
-    file.write(_text("metadata") + pickle.dumps(dict(metadata), 3)[2:-1] + pickle.SETITEM + _shared())
+    file.write(text("metadata") + pickle.dumps(dict(metadata), 3)[2:-1] + pickle.SETITEM + shared())
     digits = max(1, metadata["key_str_width"])
     templates: dict[int, _Template] = {}
     first = 0
@@ -158,7 +158,7 @@ class _Template:
         if "unique_bodyparts" in self._fields:  # for which there are none: DeepLabCut writes -1
             unknown = np.full((animals, individuals), -1.0)
             for _ in range(self._shape("unique_bodyparts")[1]):
-                self._add(_opened(unknown) + unknown.tobytes() + _CLOSED)
+                self._add(array(unknown))
         self._add(pickle.APPENDS)
 
     def _array(self, field: str, index: tuple[Any, ...]) -> None:
@@ -185,15 +185,20 @@ class _Template:
 # -- opcodes -----------------------------------------------------------------------------------------------------------
 
 
-def _shared() -> bytes:
-    """What is remembered: ``numpy.ndarray``, two types, and the keys of each frame."""
-    numpy = _text("numpy")
-    values = [numpy + _text("ndarray") + pickle.STACK_GLOBAL]
+def shared() -> bytes:
+    """What a file begins with so that `array` can be used in it: it is remembered under the first numbers."""
+    numpy = text("numpy")
+    values = [numpy + text("ndarray") + pickle.STACK_GLOBAL]
     for kind in (np.float32, np.float64):
-        values.append(numpy + _text("dtype") + pickle.STACK_GLOBAL)
-        values[-1] += _text(np.dtype(kind).str) + pickle.TUPLE1 + pickle.REDUCE
-    values += map(_text, _NAMES)
+        values.append(numpy + text("dtype") + pickle.STACK_GLOBAL)
+        values[-1] += text(np.dtype(kind).str) + pickle.TUPLE1 + pickle.REDUCE
+    values += map(text, _NAMES)
     return b"".join(value + pickle.BINPUT + bytes([number]) + pickle.POP for number, value in enumerate(values))
+
+
+def array(values: Array) -> bytes:
+    """Return the pickle of an array of float32 or float64, which can be written to when it is loaded."""
+    return _opened(values) + values.tobytes() + _CLOSED
 
 
 def _opened(array: Array) -> bytes:
@@ -209,6 +214,7 @@ def _opened(array: Array) -> bytes:
 _CLOSED = pickle.TUPLE3 + pickle.REDUCE
 
 
-def _text(text: str) -> bytes:
+def text(text: str) -> bytes:
+    """Return the pickle of a short text."""
     encoded = text.encode()
     return pickle.SHORT_BINUNICODE + bytes([len(encoded)]) + encoded

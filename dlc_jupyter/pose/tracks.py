@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dlc_jupyter.errors import AnalysisFailed, full_disk_explained
-from dlc_jupyter.pose import decimals, full_pickle
+from dlc_jupyter.pose import assemblies, decimals, full_pickle
 from dlc_jupyter.pose.tables import COORDS, SINGLE, PoseTable
 
 KEY = "df_with_missing"
@@ -112,7 +112,7 @@ class Tracks:
         size = size or max(1, _PIECE // self.rows.dtype.itemsize)
         for first in range(0, len(self), size):
             numbers = range(first, min(first + size, len(self)))
-            yield numbers, self._records(numbers)
+            yield numbers, self.records(numbers)
 
     def analysed(self) -> Iterator[tuple[range, NDArray[Any]]]:
         """Go through the frames that were looked at and nothing else, as `pieces` does."""
@@ -120,7 +120,8 @@ class Tracks:
         for first in range(0, len(self.rows), size):
             yield self.frames[first : first + size], self.rows[first : first + size]
 
-    def _records(self, numbers: range) -> NDArray[Any]:
+    def records(self, numbers: range) -> NDArray[Any]:
+        """Return a record for each of some consecutive frames; one that was not looked at is NaN."""
         start, step = self.frames.start, self.frames.step
         first, last = (max(0, -(-(number - start) // step)) for number in (numbers.start, numbers.stop))
         found = self.rows[first:last]
@@ -259,9 +260,9 @@ def write(
         The disk is full (kind ``NoSpace``); nothing new is left in the folder.
     """
     tables = [".h5", *([".csv"] if save_as_csv else [])] if save_as_df else []
-    assemblies = ["_assemblies.pickle"] if tracks.origin.multi_animal else []
+    several = ["_assemblies.pickle"] if tracks.origin.multi_animal else []
     # The last one is what DeepLabCut takes for "already analyzed".
-    endings = ["_meta.pickle", *assemblies, *tables, "_full.pickle"]
+    endings = ["_meta.pickle", *several, *tables, "_full.pickle"]
     targets = {ending: folder / f"{stem}{tracks.origin.scorer}{ending}" for ending in endings}
     with ExitStack() as all_or_nothing:
         paths = {ending: all_or_nothing.enter_context(placed(targets[ending])) for ending in reversed(endings)}
@@ -272,7 +273,8 @@ def write(
             _write_csv(tracks, paths[".csv"])
         _write_full(tracks, paths["_full.pickle"])
         if "_assemblies.pickle" in paths:
-            _write_assemblies(tracks, paths["_full.pickle"], paths["_assemblies.pickle"])
+            with paths["_assemblies.pickle"].open("wb") as file:
+                assemblies.write(tracks, file)
     return targets
 
 
@@ -298,19 +300,6 @@ def _write_full(tracks: Tracks, path: Path) -> None:
     with path.open("wb") as file:
         metadata = full_pickle.header(tracks.origin.pose_cfg, len(tracks))
         full_pickle.write(file, metadata, (records for _, records in tracks.pieces()))
-
-
-def _write_assemblies(tracks: Tracks, full: Path, path: Path) -> None:
-    """Let DeepLabCut do it; it loads all of `full`."""
-    from deeplabcut.pose_estimation_pytorch.apis import videos
-
-    origin = tracks.origin
-    videos._generate_assemblies_file(
-        full_data_path=full,
-        output_path=path,
-        num_bodyparts=len(origin.bodyparts),
-        num_unique_bodyparts=len(origin.unique_bodyparts),
-    )
 
 
 def _write_csv(tracks: Tracks, path: Path) -> None:

@@ -183,4 +183,4 @@ def pair(deeplabcut, clip, tmp_path_factory) -> Path:
 @pytest.fixture
 def seen(monkeypatch) -> Callable[[Callable[[int], Any]], None]:
     """Put in what the network sees: a function of the frame's number that returns animals x body parts x 3."""
-    return lambda animals: monkeypatch.setattr(inference, "make_loop", lambda built: Seeing(animals))
+    return lambda animals: monkeypatch.setattr(inference, "make_loop", lambda *_: Seeing(animals))

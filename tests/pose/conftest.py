@@ -39,6 +39,7 @@ def clip(tmp_path_factory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("clips")
     forms = {
         "clip.mp4": ["-pix_fmt", "yuv420p"],
+        "short.mp4": ["-frames:v", "14", "-pix_fmt", "yuv420p"],
         "full.mp4": ["-pix_fmt", "yuv444p"],
         "odd.mp4": ["-vf", "crop=321:243:270:70", "-pix_fmt", "yuv444p"],
         "grey.mp4": ["-vf", "crop=320:240:270:70,format=gray"],

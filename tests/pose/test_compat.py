@@ -1,5 +1,7 @@
 """Another DeepLabCut is noticed, and what only changes how poses are drawn is told from what changes the poses."""
 
+from importlib import import_module
+
 import pytest
 
 from dlc_jupyter.pose import compat
@@ -34,3 +36,23 @@ def test_a_deeplabcut_that_draws_otherwise_still_makes_the_same_poses(deeplabcut
 
 def test_no_name_is_in_both_groups():
     assert not set(compat.SOURCES) & set(compat.DRAWING)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("deeplabcut.pose_estimation_pytorch.models.model:PoseModel", "get_predictions"),
+        ("deeplabcut.pose_estimation_pytorch.data.dlcloader:DLCLoader", "scorer"),
+        ("deeplabcut.pose_estimation_pytorch.apis.utils", "get_model_snapshots"),
+        ("deeplabcut.pose_estimation_pytorch.apis.tracklets", "build_tracklets"),
+    ],
+)
+def test_another_of_what_our_loop_calls_is_noticed(deeplabcut, anew, monkeypatch, place, name):
+    module, _, owner = place.partition(":")
+    found = import_module(module)
+
+    def another(*arguments):
+        return arguments
+
+    monkeypatch.setattr(getattr(found, owner) if owner else found, name, another)
+    assert compat.changed() == (f"{place}{'.' if owner else ':'}{name}",)

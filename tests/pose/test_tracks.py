@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose import assemblies
 from dlc_jupyter.pose import tracks as module
 from dlc_jupyter.pose.tracks import Tracks, write
 from tests.pose.predictions import Case
@@ -101,6 +102,27 @@ def test_all_files_equal_those_of_deeplabcut(deeplabcut, case, frames, tmp_path,
     for ending in {"_full.pickle", "_assemblies.pickle"} & set(theirs):
         assert_same(*(pickle.loads(paths[ending].read_bytes()) for paths in (ours, theirs)), ending)
     assert pickle.loads(ours["_meta.pickle"].read_bytes()) == case.origin.metadata
+
+
+@pytest.mark.deeplabcut
+def test_the_tracker_is_given_from_the_records_what_is_in_the_file(deeplabcut, case, tmp_path, small_pieces):
+    from deeplabcut.pose_estimation_pytorch.apis import tracklets
+
+    if not case.multi_animal:
+        pytest.skip("there is nothing to follow")
+    tracks, told = case.tracks(case.predictions(101), tmp_path / "rows"), []
+    paths = write(tracks, tmp_path, "video", save_as_df=False)
+    written = pickle.loads(paths["_assemblies.pickle"].read_bytes())
+    name = str(paths["_meta.pickle"]).replace("_meta.pickle", ".h5")
+    wanted = tracklets.auxfun_multianimal.LoadFullMultiAnimalData(name)
+    with assemblies.not_from_files(tracks, told.append):
+        made = tracklets.auxiliaryfunctions.read_pickle(paths["_assemblies.pickle"])
+        given = tracklets.auxfun_multianimal.LoadFullMultiAnimalData("video.h5")
+    assert_same(made["single"] if case.unique else {}, written.pop("single"))
+    assert_same({number: made.get(number) for number in range(101)}, written)
+    assert told == [number / 101 for number in range(101)]
+    assert_same(given[0]["metadata"], wanted[0]["metadata"])
+    assert_same(given[1], wanted[1])
 
 
 @pytest.mark.deeplabcut
@@ -216,6 +238,27 @@ print(written(20_000), written(120_000))
     done = subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     before, after = map(int, done.stdout.split())
     assert (after - before) * 1024 < 100_000 * 36 * 4
+
+
+def test_nor_where_animals_are_put_together(tmp_path):
+    """DeepLabCut loads all of _full.pickle for that, some 5 KB for each frame."""
+    code = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from tests.pose.test_tracks import Case, Tracks, write
+layout = np.dtype([("bodyparts", "f4", (3, 4, 3)), ("unique_bodyparts", "f4", (1, 2, 3)), ("wide", "u1")])
+def written(frames):
+    rows = np.lib.stride_tricks.as_strided(np.ones(1, layout), (frames,), (0,))  # takes no room itself
+    write(Tracks(Case(animals=3, unique=2).origin, rows, range(frames)), Path(sys.argv[1]), "video", save_as_df=False)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+written(10_000)
+print(written(10_000), written(40_000))
+"""
+    command = [sys.executable, "-c", code, tmp_path]
+    done = subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    before, after = map(int, done.stdout.split())
+    assert (after - before) * 1024 < 30_000 * 500
 
 
 LIMITED = """
