@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import yaml
 
+from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.calibration_toml import refused
 from dlc_jupyter.pose3d.cameras import Array, Camera, Rig
 
@@ -30,15 +31,22 @@ _ONE = {
 }
 _SIDES = {1: ("1", "left", "l"), 2: ("2", "right", "r")}
 _SIZE = ("imagesize", "imagesizes", "size", "imageshape", "resolution")
-_NEED_SIZE = "Give the width and height of the cameras' pictures beside it."
+_NEED_SIZE = "Give the width and height of the cameras' pictures with the parameter size, such as size=640,480."
+#: OpenCV's matrices lie two deep.
+_DEEPEST = 16
 
 
 class _Loader(yaml.SafeLoader):
-    pass
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        # A list that is named in itself never ends, and a few of them in each other fill any memory.
+        if self.check_event(yaml.AliasEvent):
+            raise refused("The calibration refers to other parts of itself (*), which OpenCV does not write.")
+        return super().compose_node(parent, index)
 
 
 def _matrix(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    assert isinstance(node, yaml.MappingNode)
+    if not isinstance(node, yaml.MappingNode):
+        raise yaml.constructor.ConstructorError(problem="a matrix without rows and columns")
     return loader.construct_mapping(node, deep=True)
 
 
@@ -59,7 +67,9 @@ def parse(text: str) -> dict[str, Any]:
             return _xml(text)
         # OpenCV's first line, %YAML:1.0, is not YAML's.
         found = yaml.load(re.sub(r"\A%YAML[^\n]*\n", "", text), _Loader)
-    except (yaml.YAMLError, ElementTree.ParseError, RecursionError, ValueError, TypeError) as error:
+    except AnalysisFailed:
+        raise
+    except Exception as error:  # a wrong tag makes the parser raise almost anything
         raise refused("The calibration can be read neither as OpenCV's YAML nor as its XML.") from error
     if not isinstance(found, dict):
         raise refused("The file holds no calibration: there are no names in it.")
@@ -73,10 +83,12 @@ def _xml(text: str) -> dict[str, Any]:
     return {child.tag: _as_array(_xml_value(child)) for child in root}
 
 
-def _xml_value(node: ElementTree.Element) -> Any:
+def _xml_value(node: ElementTree.Element, depth: int = 1) -> Any:
     if len(node):
-        parts: dict[str, Any] = {child.tag: _xml_value(child) for child in node}
-        return list(map(_xml_value, node)) if set(parts) == {"_"} else parts
+        if depth > _DEEPEST:
+            raise refused("The calibration's XML is deeper than OpenCV writes it.")
+        parts = [(child.tag, _xml_value(child, depth + 1)) for child in node]
+        return [value for _, value in parts] if {tag for tag, _ in parts} == {"_"} else dict(parts)
     words = (node.text or "").replace('"', " ").split()
     try:
         values = [float(word) for word in words]

@@ -18,6 +18,8 @@ from dlc_jupyter.pose.calibration_toml import refused
 
 #: Larger files are not looked into; DeepLabCut's have some kilobytes, or some megabytes with all corners.
 MOST_BYTES = 64_000_000
+#: More numbers in one place are no part of a calibration.
+MOST_NUMBERS = 10_000
 
 # What they could do, arrays do not need: build objects of classes, or take things from outside.
 _FORBIDDEN = {
@@ -70,11 +72,24 @@ class _Forbidden(Exception):
 
 
 class _Unpickler(pickle.Unpickler):
+    _left = MOST_BYTES
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return _Tool(self._encoded)
         found = _KNOWN.get((module.replace("numpy._core", "numpy.core"), name))
         if found is None:
             raise _Forbidden(f"{module}.{name}"[:80])
         return found
+
+    def _encoded(self, text: str, encoding: str) -> bytes:
+        if encoding != "latin1":
+            raise _Forbidden(f"text in {encoding}"[:80])
+        # The same text may be named again and again: each time it is copied.
+        self._left -= len(text)
+        if self._left < 0:
+            raise _Forbidden("more than the file's own size")
+        return text.encode("latin1")
 
     def persistent_load(self, pid: Any) -> NoReturn:
         raise _Forbidden("a reference to something outside")
@@ -109,7 +124,8 @@ class _Kind:
 def _filled(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray[Any, Any]:
     if not isinstance(kind, _Kind) or not isinstance(content, bytes | bytearray):
         raise _Forbidden("an array of something else than numbers")
-    return np.frombuffer(bytes(content), kind.value).reshape(shape, order="F" if order == "F" else "C").copy()
+    # Not copied: a small file may name the same bytes again and again.
+    return np.frombuffer(content, kind.value).reshape(shape, order="F" if order == "F" else "C")
 
 
 def _from_buffer(content: Any, kind: Any, shape: Any, order: Any, *axes: Any) -> np.ndarray[Any, Any]:
@@ -118,12 +134,6 @@ def _from_buffer(content: Any, kind: Any, shape: Any, order: Any, *axes: Any) ->
 
 def _scalar(kind: Any, content: Any) -> Any:
     return _filled(content, kind, (), "C")[()]
-
-
-def _encoded(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise _Forbidden(f"text in {encoding}"[:80])
-    return text.encode("latin1")
 
 
 class _Tool:
@@ -155,14 +165,34 @@ _KNOWN: Mapping[tuple[str, str], _Tool] = {
     ("numpy.core.multiarray", "_reconstruct"): _Tool(_Array),
     ("numpy.core.multiarray", "scalar"): _Tool(_scalar),
     ("numpy.core.numeric", "_frombuffer"): _Tool(_from_buffer),
-    ("_codecs", "encode"): _Tool(_encoded),
 }
 
 
 def array(value: Any) -> np.ndarray[Any, Any]:
-    """Return an array of numbers that was found in a pickle, or nested lists of them."""
+    """Return an array of numbers that was found in a pickle, or nested lists of them.
+
+    Raises
+    ------
+    AnalysisFailed
+        They are more than `MOST_NUMBERS`, or are none (kind ``CalibrationUnreadable``).
+    """
     found = value.value if isinstance(value, _Array) else value
+    _check_number(found)
     made = np.asarray(found)
     if made.dtype.kind not in "biuf":
         raise refused("The calibration holds something else than numbers where numbers belong.")
     return made.astype(np.float64)
+
+
+def _check_number(found: Any) -> None:
+    """Refuse lists that are in themselves, or so often in each other that numpy would fill the memory with them."""
+    waiting, left = [found], MOST_NUMBERS
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list | tuple):
+            left -= len(each)
+            waiting.extend(each)
+        elif isinstance(each, np.ndarray):
+            left -= each.size
+        if left < 0:
+            raise refused("The calibration holds far more numbers than cameras have.")

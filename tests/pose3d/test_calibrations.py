@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import resource
 import struct
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.calibration_toml import summary
 from dlc_jupyter.pose3d import pickles
-from dlc_jupyter.pose3d.calibrations import read, stereo_parameters, write_stereo_pickle, write_toml
+from dlc_jupyter.pose3d.calibrations import read, read_stereo, stereo_parameters, write_stereo_pickle, write_toml
 from dlc_jupyter.pose3d.cameras import Rig
 from tests.pose3d import rigs
 
@@ -333,6 +334,54 @@ def test_a_pickle_cannot_ask_for_much_memory(tmp_path) -> None:
         assert "cut off" in refusal(lambda: read(path))
 
 
+def doubled(times: int) -> list[Any]:
+    found: list[Any] = [1.0]
+    for _ in range(times):
+        found = [found, found]
+    return found
+
+
+def endless() -> list[Any]:
+    found: list[Any] = []
+    found += [found, found]
+    return found
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        doubled(40),
+        endless(),
+        [[[1.0] * 1000] * 1000] * 1000,
+        [np.zeros(1000)] * 10**6,
+        np.zeros(20_000),
+    ],
+    ids=["doubled", "endless", "wide", "arrays", "long"],
+)
+def test_lists_that_would_fill_the_memory_are_not_multiplied_out(pair, tmp_path, bomb) -> None:
+    path = tmp_path / "stereo_params.pickle"
+    path.write_bytes(pickle.dumps({"camera-1-camera-3": {**stereo_parameters(pair), "R": bomb}}))
+    assert "far more numbers than cameras have" in refusal(lambda: read(path))
+    with pytest.raises(AnalysisFailed, match="far more numbers"):
+        read_stereo(tmp_path, pair.names)
+
+
+def test_the_same_bytes_again_and_again_need_no_memory(tmp_path) -> None:
+    size, times = 1 << 20, 4_000
+    text = b"X" + struct.pack("<I", size) + b"a" * size + b"q\x000"
+    again = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"
+    (tmp_path / "texts").write_bytes(b"\x80\x02" + text + b"](" + again * times + b"e.")
+    assert "more than the file's own size" in refusal(lambda: read(tmp_path / "texts"))
+    array = pickle.dumps(np.zeros(size // 8), protocol=5).replace(b"\x94", b"")  # nothing else is remembered
+    at = array.index(b"\x96")
+    begin, end = array[2 + 9 : at], array[at + 9 + size + 9 : -1]  # without protocol, frames, and STOP
+    content = b"\x96" + struct.pack("<Q", size) + b"\0" * size + b"q\x000]"
+    content += (begin + b"h\x00" + end + b"a") * times
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(pickles.loads(b"\x80\x05" + content + b".")) == times
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # of 4 000 000
+
+
 def test_a_pickle_with_bytes_changed_at_random_is_read_or_refused(pair, tmp_path) -> None:
     draw, path = random.Random(1), tmp_path / "stereo_params.pickle"
     refused, kinds = 0, set()
@@ -445,6 +494,11 @@ def test_a_file_for_each_camera(rig, tmp_path, form) -> None:
     assert "nothing of where it stands" in refusal(lambda: read([alone, paths[0]]))
 
 
+YAML_BOMB = "a0: &a0 [1.0, 1.0]\n" + "".join(
+    f"a{each}: &a{each} [{', '.join([f'*a{each - 1}'] * 10)}]\n" for each in range(1, 12)
+)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -456,6 +510,12 @@ def test_a_file_for_each_camera(rig, tmp_path, form) -> None:
         (b"a = 1", "no names"),
         (b"%YAML:1.0\n---\nM1: !!python/object/apply:os.system ['true']", "neither as OpenCV's YAML"),
         (b"%YAML:1.0\n---\nM1: [1, 2", "neither as OpenCV's YAML"),
+        (b"%YAML:1.0\n---\nM1: !!opencv-matrix 5\n", "neither as OpenCV's YAML"),
+        (b"%YAML:1.0\n---\nM1: !!bool maybe\n", "neither as OpenCV's YAML"),
+        (b"a: &a [*a, *a]\n", "other parts of itself"),
+        (YAML_BOMB.encode(), "other parts of itself"),
+        (f"<o><a>{'<_>' * 40}1{'</_>' * 40}</a></o>".encode(), "deeper than OpenCV"),
+        (f"<o><a>{'<_>' * 10**5}1{'</_>' * 10**5}</a></o>".encode(), "deeper than OpenCV"),
         (b"%YAML:1.0\n---\nfoo: 1", "no camera matrix"),
         (b"<?xml version='1.0'?><opencv_storage><M1>", "neither as OpenCV's YAML"),
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "declarations"),
