@@ -97,10 +97,9 @@ class Painter:
         self.crop = window if look.displaycropped else None
         x1, x2, y1, y2 = self.crop or (0, size[0], 0, size[1])
         self.width, self.height = x2 - x1, y2 - y1
-        self._x, self._y, self._likelihood = np.array(poses.values.reshape((len(poses), -1, 3)).T)
-        if not look.displaycropped:
-            self._x += window[0]
-            self._y += window[2]
+        # The table's own numbers: of a long video there is no second copy of them.
+        self._x, self._y, self._likelihood = poses.values.reshape((len(poses), -1, 3)).T
+        self._right, self._down = (0, 0) if look.displaycropped else self._corner
         names = poses.columns.get_level_values("bodyparts").to_numpy()[::3]
         keep = np.flatnonzero(np.isin(names, list(look.bodyparts)))
         colors = _colors(poses.columns, look)
@@ -136,7 +135,7 @@ class Painter:
         self._prepared = self._compute([number for number, _color in self._dots], self._start, self._stop)
 
     def _compute(self, numbers: Any, start: int, stop: int) -> tuple[Ints, Flags]:
-        x, y = self._x[numbers, start:stop], self._y[numbers, start:stop]
+        x, y = self._x[numbers, start:stop] + self._right, self._y[numbers, start:stop] + self._down
         return outlines(x, y, self._look.dotsize, self.width, self.height)
 
     def _draw_dot(self, picture: Pictures, index: int, place: int, color: Color, alpha: Any) -> None:
@@ -165,7 +164,7 @@ class Painter:
     # -- lines and boxes ---------------------------------------------------------------------------------------------
 
     def _draw_skeleton(self, picture: Pictures, index: int) -> None:
-        x, y = self._x[:, index], self._y[:, index]
+        x, y = self._x[:, index] + self._right, self._y[:, index] + self._down
         seen = (self._likelihood[:, index] > self._look.pcutoff) & ~np.isnan(x) & ~np.isnan(y)
         ones, others = self._pairs[seen[self._pairs].all(axis=1)].T
         right, bottom = self.width - 1, self.height - 1

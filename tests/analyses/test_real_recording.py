@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dlc_jupyter.pose.models import Models
 from tests.pose.videos import ffmpeg, probe
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "openfield"
@@ -23,6 +24,18 @@ def recording(tmp_path_factory):
     return ffmpeg(
         ["-i", str(RECORDING), "-frames:v", str(FRAMES), "-c", "copy"], tmp_path_factory.mktemp("m3") / "m3.mp4"
     )
+
+
+def test_its_poses_are_those_of_deeplabcut(deeplabcut, run, recording, tmp_path):
+    few = ffmpeg(["-i", str(recording), "-frames:v", "9", "-c", "copy"], tmp_path / "video.mp4")
+    models = Models({"m3": str(MODEL)}, "")
+    config = models.stage(models.find("m3"), tmp_path / "model")
+    scorer = deeplabcut.analyze_videos(str(config), [str(few)], save_as_csv=True, device="cpu", batch_size=4)
+    result = run("video", few, model=MODEL, batch_size=4).result
+    wanted = pd.read_hdf(tmp_path / f"video{scorer}.h5")
+    assert len(wanted) == 9
+    pd.testing.assert_frame_equal(pd.read_hdf(result["h5_file"]), wanted, check_exact=True)
+    assert result["csv_file"].read_bytes() == (tmp_path / f"video{scorer}.csv").read_bytes()
 
 
 def test_a_real_mouse_is_found_and_its_labelled_video_plays(run, recording):

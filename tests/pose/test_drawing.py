@@ -1,6 +1,7 @@
 """What is drawn is, pixel for pixel, what DeepLabCut's own ``CreateVideo`` draws in the same pictures."""
 
 import itertools
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -252,3 +253,17 @@ def test_frames_may_be_drawn_in_any_order():
         drawn = images[index].copy()
         painter.draw(drawn, index)
         assert np.array_equal(drawn, wanted[index])
+
+
+def test_the_table_is_not_copied_and_stays_as_it_is():
+    table = poses(frames=2000)
+    before = table.copy()
+    look = Look(PARTS, pcutoff=0.1, skeleton=SKELETON, trailpoints=3)
+    tracemalloc.start()
+    painter = Painter(table, look, (WIDTH, HEIGHT), WINDOW)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    for index, picture in enumerate(pictures()):
+        painter.draw(picture, index)
+    assert held < table.values.nbytes / 2
+    pd.testing.assert_frame_equal(table, before, check_exact=True)

@@ -81,7 +81,7 @@ def analysed(deeplabcut, model, clip, tmp_path_factory) -> Callable[[str], tuple
         task = Task(video, media, chosen)
         with pytest.MonkeyPatch.context() as patch:
             if kind != "single":
-                patch.setattr(inference, "make_loop", lambda built: SeesAll(kind))
+                patch.setattr(inference, "make_loop", lambda *_: SeesAll(kind))
             poses = analyze(task, folder / "ours", folder / "kept", save_as_csv=True, progress=lambda done: None)
         with pytest.MonkeyPatch.context() as patch:
             if kind != "single":
