@@ -69,9 +69,9 @@ class Label3D(SpaceAnalysis):
             Pair,
             Field(
                 description="From where the scene is looked at: elevation above the ground and azimuth, in degrees. "
-                "Where the axes are a board's or the calibration's own (z up) the azimuth counts from x to y; where "
-                "they are a camera's, from the side of that camera to its right. With renderer=deeplabcut as "
-                "create_labeled_video_3d has it. Left out: a view from above and from the side."
+                "Where z goes up the azimuth counts from x to y; where -y does, from the side of the first camera to "
+                "its right. With renderer=deeplabcut as create_labeled_video_3d has it. Left out: a view from above and "
+                "from the side."
             ),
         ] = None
         xlim: Annotated[Pair, AfterValidator(_in_order), _limits("x")] = None
@@ -79,7 +79,10 @@ class Label3D(SpaceAnalysis):
         zlim: Annotated[Pair, AfterValidator(_in_order), _limits("z")] = None
         up: Annotated[
             Literal["-y", "z"] | None,
-            Field(description="Which axis of the scene goes up. Left out: -y where the axes are a camera's, else z."),
+            Field(
+                description="Which axis of the scene goes up. Left out: z where the cameras were calibrated with "
+                "floor, -y where the axes are a camera's, and else what goes up in the pictures."
+            ),
         ] = None
         turn: Annotated[
             float, Field(ge=-360, le=360, description="By how many degrees the view turns around in a second.")

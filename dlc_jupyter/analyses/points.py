@@ -405,13 +405,17 @@ def _told(setup: Setup, made: Poses3D, views: MultiView) -> dict[str, Any]:
 def axes_of(rig: Rig) -> tuple[str, str]:
     """Return the axis of a scene that goes up, and in words what its axes are.
 
-    They are the first camera's where that is in the origin, as with most calibrations: then y goes down.
+    They are the first camera's where that is in the origin, as with most calibrations: then y goes down. Otherwise,
+    where nobody has said what goes up, it is the axis that does so in most of the pictures.
     """
     import numpy as np
 
+    if rig.up:
+        return rig.up, f"those of the calibration, {rig.up} up"
     first = rig.cameras[0]
     if np.abs(first.translation).max() > 1e-9 * max(np.linalg.norm(each.centre) for each in rig.cameras):
-        return "z", "those of the calibration, z up"
+        down = sum(each.rotation[1] for each in rig.cameras)
+        return "z" if -down[2] > down[1] else "-y", "those of the calibration, as its file has them"
     if np.allclose(first.rotation, np.eye(3), atol=1e-9):
         return "-y", f"those of {first.name}: x right, y down, z into its picture"
     return "-y", f"those of {first.name}, rectified as DeepLabCut does: x right, y down, z into its picture"

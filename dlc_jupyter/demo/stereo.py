@@ -54,6 +54,7 @@ RIG = Rig(
         ),
     ),
     unit="mm",
+    up="z",
     error=0.0,
     source="the demo's own cameras, exactly known",
 )

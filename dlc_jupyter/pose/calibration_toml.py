@@ -19,12 +19,20 @@ from dlc_jupyter.errors import AnalysisFailed
 #: Larger files hold something else.
 MOST_BYTES = 4_000_000
 
-_NUMBER = re.compile(r"\d+")
+#: How many coefficients of distortion OpenCV knows for a lens, and for a fisheye.
+COEFFICIENTS = (4, 5, 8, 12, 14)
+OF_FISHEYE = (4,)
+#: Larger numbers are none that a camera could have.
+LARGEST = 1e12
+
+_NUMBER = re.compile(r"\d{1,9}")
 _NEEDED = ("name", "size", "matrix", "distortions", "rotation", "translation")
 
 
 def refused(message: str, hint: str = "") -> AnalysisFailed:
     """Return the error for a calibration that cannot be used."""
+    # Files of other kinds may name cameras with what is no text.
+    message = message.encode("utf-8", "backslashreplace").decode()
     return AnalysisFailed(message, hint=hint, kind="CalibrationUnreadable")
 
 
@@ -36,15 +44,28 @@ def summary(path: Path) -> dict[str, Any]:
     AnalysisFailed
         It is no such file (kind ``CalibrationUnreadable``).
     """
-    cameras, metadata = parse(_text(path))
-    error = metadata.get("error")
-    known = isinstance(error, int | float) and math.isfinite(error)
+    cameras, metadata = read(path)
+    return {"cameras": [camera["name"] for camera in cameras], **origin(metadata)}
+
+
+def origin(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``error`` (pixels, or None), ``unit`` and ``source`` of a calibration, as its metadata have them."""
+    error, unit, source = (metadata.get(name) for name in ("error", "unit", "source"))
     return {
-        "cameras": [str(camera["name"]) for camera in cameras],
-        "error": float(error) if known and error is not None else None,
-        "unit": str(metadata.get("unit", "")),
-        "source": str(metadata.get("source", "Anipose")),
+        "error": float(error) if error is not None and is_number(error) else None,
+        "unit": unit if isinstance(unit, str) else "",
+        "source": source if isinstance(source, str) else "Anipose",
     }
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number that a camera could have; an integer in TOML may have any number of digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
+
+
+def read(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the same as `parse` of a file."""
+    return parse(_text(path))
 
 
 def parse(text: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -53,11 +74,11 @@ def parse(text: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises
     ------
     AnalysisFailed
-        It is no ``calibration.toml``, or something of a camera is missing.
+        It is no ``calibration.toml``, or something of a camera is missing (kind ``CalibrationUnreadable``).
     """
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits too
         raise refused(f"The calibration is no TOML that can be read: {error}.") from error
     metadata = tables.pop("metadata", {})
     cameras = [tables[key] for key in sorted(tables, key=_position)]
@@ -66,7 +87,9 @@ def parse(text: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     for key, camera in zip(sorted(tables, key=_position), cameras, strict=True):
         missing = [name for name in _NEEDED if name not in camera]
         if missing:
-            raise refused(f"In the calibration, [{key}] has no {', '.join(missing)}.")
+            raise refused(f"In the calibration, [{key[:50]}] has no {', '.join(missing)}.")
+        if not isinstance(camera["name"], str):
+            raise refused(f"In the calibration, the name of [{key[:50]}] is no text.")
     return cameras, metadata
 
 

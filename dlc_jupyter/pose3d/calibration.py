@@ -328,7 +328,7 @@ def _on_floor(
     moved = {
         number: (rotation.T @ turn, rotation.T @ (shift - translation)) for number, (turn, shift) in boards.items()
     }
-    return rig.moved(rotation, translation), moved, labels[floor]
+    return replace(rig.moved(rotation, translation), up="z"), moved, labels[floor]
 
 
 def _warnings(

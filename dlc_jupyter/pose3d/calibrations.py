@@ -95,6 +95,8 @@ def write_toml(rig: Rig, path: Path) -> Path:
         for camera in rig.cameras
     ]
     metadata: dict[str, Any] = {"adjusted": False, "unit": rig.unit, "source": rig.source}
+    if rig.up:
+        metadata["up"] = rig.up
     if rig.error is not None:
         metadata["error"] = float(rig.error)
     path.write_text(calibration_toml.compose(cameras, metadata), "utf-8")
@@ -220,7 +222,7 @@ def _toml(text: str, unit: str) -> Rig:
     cameras, metadata = calibration_toml.parse(text)
     made = [
         Camera(
-            name=str(each["name"]),
+            name=each["name"],
             size=_size(each["size"]),
             matrix=each["matrix"],
             distortion=each["distortions"],
@@ -230,13 +232,8 @@ def _toml(text: str, unit: str) -> Rig:
         )
         for each in cameras
     ]
-    error = metadata.get("error")
-    return Rig(
-        tuple(made),
-        unit=str(metadata.get("unit") or unit),
-        error=float(error) if isinstance(error, int | float) and np.isfinite(error) else None,
-        source=str(metadata.get("source", "Anipose")),
-    )
+    told = calibration_toml.origin(metadata)
+    return Rig(tuple(made), **(told | {"unit": told["unit"] or unit}), up="z" if metadata.get("up") == "z" else "")
 
 
 def _of_pair(pairs: Any, names: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
@@ -313,7 +310,7 @@ def _check(rig: Rig) -> None:
     if len(rig) < 2:
         raise refused(f"The calibration has one camera only ({rig.names[0]}).", hint="Two or more are needed.")
     for camera in rig.cameras:
-        allowed = (4,) if camera.fisheye else (4, 5, 8, 12, 14)
+        allowed = calibration_toml.OF_FISHEYE if camera.fisheye else calibration_toml.COEFFICIENTS
         if len(camera.distortion) not in allowed:
             kind = "a fisheye" if camera.fisheye else "a lens"
             raise refused(

@@ -180,12 +180,15 @@ class Rig:
         this calibration expects. None where it is not known.
     source : str
         Where the calibration comes from, in words.
+    up : str
+        ``z`` where somebody has said that this axis of the scene goes up; "" where nobody has.
     """
 
     cameras: tuple[Camera, ...]
     unit: str = ""
     error: float | None = None
     source: str = ""
+    up: str = ""
 
     def __post_init__(self) -> None:
         """Refuse two cameras of one name."""
@@ -225,9 +228,13 @@ class Rig:
         return np.stack([camera.normalised(each) for camera, each in zip(self.cameras, pixels, strict=True)])
 
     def moved(self, rotation: Array, translation: Array) -> Rig:
-        """Return the same cameras in a scene whose point p is this one's ``rotation @ p + translation``."""
+        """Return the same cameras in a scene whose point p is this one's ``rotation @ p + translation``.
+
+        What goes up there is not said.
+        """
         return replace(
             self,
+            up="",
             cameras=tuple(
                 replace(
                     camera,

@@ -130,6 +130,7 @@ def test_the_board_of_one_picture_is_the_floor(calibrate, shown) -> None:
     flat = np.stack([x, -y, 0 * x], axis=-1).reshape(-1, 3) * boards.SQUARE
     assert np.abs(rig.project(flat) - pixels).max() < 1.0
     assert all(camera.centre[2] > 0 for camera in rig.cameras)
+    assert (rig.up, calibrations.read(calibrate(shown).result["calibration_file"]).up) == ("z", "")
     with pytest.raises(BadRequest, match="no picture 40 for the floor"):
         calibrate(shown, floor=40)
 

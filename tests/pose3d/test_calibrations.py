@@ -71,6 +71,15 @@ def test_a_fisheye_stays_one(rig, tmp_path) -> None:
     assert_same(found, wide)
 
 
+def test_what_goes_up_is_said_where_a_board_lay_on_the_floor(rig, tmp_path) -> None:
+    path = write_toml(rig, tmp_path / "calibration.toml")
+    assert read(path).up == ""
+    assert read(write_toml(replace(rig, up="z"), path)).up == "z"
+    assert "up" not in write_toml(rig, path).read_text()
+    path.write_text(path.read_text() + 'up = "sideways"\n')
+    assert read(path).up == ""
+
+
 def test_more_than_ten_cameras_keep_their_order(tmp_path) -> None:
     many = rigs.rig(12)
     assert read(write_toml(many, tmp_path / "calibration.toml")).names == many.names
