@@ -7,11 +7,11 @@ not.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -34,6 +34,10 @@ PCUTOFF = 0.4
 
 #: What a camera may be called: its name is part of the names of fields and files.
 CAMERA = re.compile(r"\w[\w .-]{0,49}\Z")
+
+# What is being made or removed, and after so many seconds was left by a process that was killed.
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\Z")
+_LEFT = 3600.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class MadeModels:
         cameras = cameras_of(new.calibration)
         values = _config(new, cameras)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._clean()
         unfinished = self._folder / f".{secrets.token_hex(8)}"
         try:
             (unfinished / CAMERA_MATRIX).mkdir(parents=True)
@@ -129,6 +134,13 @@ class MadeModels:
         gone = self._folder / f".{secrets.token_hex(8)}"
         (self._folder / name).rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
+        self._clean()
+
+    def _clean(self) -> None:
+        """Remove what was left half made, or half removed."""
+        for path in listed(self._folder):
+            if _UNFINISHED.match(path.name) and _age(path) > _LEFT:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def model_exists(name: str) -> Conflict:
@@ -145,12 +157,12 @@ def cameras_of(calibration: Path) -> list[str]:
         It is none, or not of two cameras or more (``bad-calibration``).
     """
     try:
-        names = calibration_toml.summary(calibration)["cameras"]
-        cameras, _ = calibration_toml.parse(calibration.read_text("utf-8-sig"))
+        cameras, _ = calibration_toml.read(calibration)
     except AnalysisFailed as error:
         raise _bad(f"{error.message} Give the calibration.toml that the analysis calibrate has made.") from None
+    names = [str(camera["name"]) for camera in cameras]
     if len(names) < 2:
-        raise _bad(f"It has one camera only ({names[0]}). A 3D model needs two or more.")
+        raise _bad(f"It has one camera only ({names[0][:50]}). A 3D model needs two or more.")
     if len(set(names)) < len(names):
         raise _bad("Two cameras have the same name.")
     for name, camera in zip(names, cameras, strict=True):
@@ -162,7 +174,21 @@ def cameras_of(calibration: Path) -> list[str]:
         for field, wanted in _SHAPES.items():
             if not _has_shape(camera[field], wanted):
                 raise _bad(f"{field} of {name} is not what it should be: {' x '.join(map(str, wanted))} numbers.")
-    return list(names)
+        _check_lens(name, camera)
+    return names
+
+
+def _check_lens(name: str, camera: Mapping[str, Any]) -> None:
+    if not all(each > 0 and each == int(each) for each in camera["size"]):
+        raise _bad(f"size of {name} is not what it should be: two whole numbers of pixels.")
+    if min(camera["matrix"][0][0], camera["matrix"][1][1]) <= 0:
+        raise _bad(f"The focal length of {name} must be larger than 0.")
+    fisheye = camera.get("fisheye", False)
+    if not isinstance(fisheye, bool):
+        raise _bad(f"fisheye of {name} is neither true nor false.")
+    counts, lens = calibration_toml.OF_FISHEYE if fisheye else calibration_toml.COEFFICIENTS, camera["distortions"]
+    if not any(_has_shape(lens, (count,)) for count in counts):
+        raise _bad(f"distortions of {name} are not what they should be: {', '.join(map(str, counts))} numbers.")
 
 
 #: How many numbers there are of each kind in the table of a camera; those of the distortion depend on the lens.
@@ -171,7 +197,7 @@ _SHAPES = {"size": (2,), "matrix": (3, 3), "rotation": (3,), "translation": (3,)
 
 def _has_shape(value: Any, shape: Sequence[int]) -> bool:
     if not shape:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return calibration_toml.is_number(value)
     return isinstance(value, list) and len(value) == shape[0] and all(_has_shape(each, shape[1:]) for each in value)
 
 
@@ -233,6 +259,14 @@ def _network(new: New3D, camera: str, model: Model) -> tuple[int, int]:
     if lacking:
         raise BadRequest(f"{camera}: {lacking}", reason="unknown-network")
     return shuffle, index
+
+
+def _age(path: Path) -> float:
+    """Return how long a folder has not been changed, in seconds; 0 where it is gone by now."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _sync(path: Path) -> None:

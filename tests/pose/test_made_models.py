@@ -1,6 +1,7 @@
 """3D models made here: whole or not at all, what DeepLabCut makes, and refused with a reason."""
 
 import dataclasses
+import os
 import threading
 
 import pytest
@@ -111,6 +112,17 @@ def test_a_name_that_is_none_is_refused(models, new, name, tmp_path):
         (lambda text: text.replace("[0.0, 0.5, 0.0]", "[nan, 0.5, 0.0]"), "rotation of right"),
         (lambda text: text.replace("[-100.0, 0.0, 0.0]", '"far"'), "translation of right"),
         (lambda text: text.replace("matrix = [[800.0, 0.0, 320.0], ", "matrix = ["), "matrix of left"),
+        (lambda text: text.replace("[640, 480]", f"[640, 1{'0' * 400}]"), "size of left"),
+        (lambda text: text.replace("[640, 480]", "[640, 480.5]"), "size of left"),
+        (lambda text: text.replace("[640, 480]", "[0, 480]"), "size of left"),
+        (lambda text: text.replace("[[800.0", "[[-800.0"), "focal length of left"),
+        (lambda text: text.replace("[0.0, 0.0, 0.0, 0.0, 0.0]", '"no"'), "distortions of left .* 4, 5, 8, 12, 14"),
+        (lambda text: text.replace("[0.0, 0.0, 0.0, 0.0, 0.0]", "[0.0, 0.0]"), "distortions of left"),
+        (lambda text: text.replace("[cam_1]", "[cam_1]\nfisheye = true"), "distortions of right .*: 4 numbers"),
+        (lambda text: text.replace("[cam_1]", '[cam_1]\nfisheye = "no"'), "fisheye of right"),
+        (lambda text: text + f"more = 1{'0' * 5000}\n", "no TOML"),
+        (lambda text: text.replace('"left"', f"0x{'f' * 5000}"), r"the name of \[cam_0\] is no text"),
+        (lambda text: text.replace('"left"', '"a/b"').replace("cam_0", "cam_" + "9" * 5000), "cannot be called 'a/b'"),
     ],
 )
 def test_what_is_no_calibration_is_refused(models, new, change, says, tmp_path):
@@ -119,6 +131,19 @@ def test_what_is_no_calibration_is_refused(models, new, change, says, tmp_path):
         models.make(new)
     assert refused.value.reason == "bad-calibration"
     assert str(tmp_path) not in refused.value.message
+
+
+@pytest.mark.parametrize("error", [f"1{'0' * 400}", "nan", "inf", '"small"', "true"])
+def test_an_error_that_is_no_number_is_not_known(models, new, error):
+    new.calibration.write_text(calibration().replace("error = 0.25", f"error = {error}"))
+    assert models.make(new).calibration == {"error": None, "unit": "mm", "source": "calibrate"}
+
+
+def test_a_unit_or_source_that_is_no_text_is_not_known(models, new):
+    huge = f"0x{'f' * 5000}"  # Python refuses to write it out
+    text = calibration().replace('unit = "mm"', f"unit = {huge}").replace('"calibrate"', huge)
+    new.calibration.write_text(text)
+    assert models.make(new).calibration == {"error": 0.25, "unit": "", "source": "Anipose"}
 
 
 def test_a_video_is_no_calibration(models, new):
@@ -192,6 +217,19 @@ def test_a_model_made_here_is_removed_and_no_other(models, new, tmp_path):
     with pytest.raises(NotFound):
         models.find("rig")
     models.make(new)
+
+
+@pytest.mark.parametrize("work", ["make", "remove"])
+def test_what_a_killed_server_left_is_removed_with_the_next_model(models, new, tmp_path, work):
+    if work == "remove":
+        models.make(new)
+    old, young, mine = (tmp_path / "models" / name for name in (f".{'0a' * 8}", f".{'b1' * 8}", ".my own"))
+    for folder in (old, young, mine):
+        (folder / "camera_matrix").mkdir(parents=True)
+    for folder in (old, mine):
+        os.utime(folder, (0, 0))
+    models.make(new) if work == "make" else models.remove("rig")
+    assert {old.name, young.name, mine.name} & set(names_in(tmp_path / "models")) == {young.name, mine.name}
 
 
 def test_what_else_lies_in_the_folder_is_no_model(tmp_path):
