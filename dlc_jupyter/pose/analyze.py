@@ -113,22 +113,35 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
     folder.mkdir(parents=True)
     began, run = time.time(), _Run(task, progress)
     with explained(task.network, lambda: run.done):
-        built = runners.build(task.network)
-        if built.several and task.span.step > 1:
-            raise AnalysisFailed(
-                "Several animals can only be followed from one frame to the next, so step must be 1.",
-                hint="Leave step out, or give start and stop.",
-                kind="BadSpan",
-            )
+        built = _build(task)
         about = _about(task, built)
         sizes = _choose_sizes(task, built, about, kept / ROWS)
         loop = inference.make_loop(built, sizes.correct if sizes else None)
         with Rows(kept / ROWS, about | {SIZES: [built.batch_size, loop.size]}) as rows:
-            notes = run.predict(built, loop, rows)
+            run.predict(built, loop, rows)
             made = _tracks(task, built, rows.records(), began)
             tracks.write(made, folder, task.video.stem, save_as_csv=save_as_csv, save_as_df=not built.several)
         if built.several:
             _follow_animals(task, built, made, folder, save_as_csv, run.followed)
+    return _poses(task, built, made, folder, run, loop)
+
+
+def _build(task: Task) -> runners.Runners:
+    """Load the network; refuse what it cannot be asked for."""
+    built = runners.build(task.network)
+    if built.several and task.span.step > 1:
+        raise AnalysisFailed(
+            "Several animals can only be followed from one frame to the next, so step must be 1.",
+            hint="Leave step out, or give start and stop.",
+            kind="BadSpan",
+        )
+    return built
+
+
+def _poses(
+    task: Task, built: runners.Runners, made: tracks.Tracks, folder: Path, run: _Run, loop: inference.Loop
+) -> Poses:
+    """Describe the files that were written."""
     unreadable = made.frames[0] + np.flatnonzero(made.rows[WIDE] & UNREADABLE) * made.frames.step
     poses = Poses(
         folder=folder,
@@ -136,7 +149,7 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
         scorer=built.scorer,
         tracker=task.network.tracker,
         rows=len(made),
-        notes=[*task.media.notes, *notes],
+        notes=[*task.media.notes, *run.notes],
         unreadable=unreadable.tolist(),
         fallbacks=run.fallbacks,
         model_files=list(built.files),
@@ -203,12 +216,14 @@ class _Run:
         self._held: list[Prediction] = []
         #: How many frames have poses.
         self.done = 0
+        #: What the user should know of the video.
+        self.notes: list[str] = []
         #: What did not go the usual way, in this attempt and those before.
         self.fallbacks: list[str] = []
         self._earlier: list[str] = []
 
-    def predict(self, built: runners.Runners, loop: inference.Loop, rows: Rows) -> list[str]:
-        """Have the network look at the frames without a record; return what the user should know of the video."""
+    def predict(self, built: runners.Runners, loop: inference.Loop, rows: Rows) -> None:
+        """Have the network look at the frames without a record."""
         task, span = self._task, self._task.span
         before, written = len(rows), time.monotonic()
         seam = self._go_on(loop, rows)
@@ -223,7 +238,7 @@ class _Run:
             step=span.step,
             crop=built.part(task.media),
             mark=task.mark,
-            allocate=_page_locked if task.network.device.startswith("cuda") else None,
+            allocate=page_locked if task.network.device.startswith("cuda") else None,
         )
         with frames:
             for ready in inference.predict(loop, frames):
@@ -234,10 +249,9 @@ class _Run:
                     count, seam = loop.seam()
                     self._hand_on(rows, frames, loop, before + count - len(rows), seam)
                     written = time.monotonic()
-        notes = frames.account()
+        self.notes = frames.account()
         self._hand_on(rows, frames, loop, len(self._held), Seam())
         self.fallbacks = list(dict.fromkeys(self._earlier + loop.notes))
-        return notes
 
     def followed(self, part: float) -> None:
         """Tell through which part of the frames, from 0 to 1, the animals have been followed."""
@@ -276,7 +290,7 @@ class _Run:
         }
 
 
-def _page_locked(shape: tuple[int, ...]) -> Pictures:
+def page_locked(shape: tuple[int, ...]) -> Pictures:
     """Return memory from which a GPU fetches pictures by itself."""
     import torch
 
