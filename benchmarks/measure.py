@@ -32,7 +32,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 
-def arguments(about: str | None, rounds: int = 5, **sizes: float) -> argparse.Namespace:
+def arguments(about: str | None, rounds: int = 5, **sizes: float | str) -> argparse.Namespace:
     """Read the command line: ``--rounds``, and an option for each of `sizes`, whose value is its default.
 
     Says so where others are using the machine.
@@ -61,6 +61,17 @@ def busy_share(seconds: float = 2.0) -> float:
     time.sleep(seconds)
     idle_then, all_then = idle_and_all()
     return 1 - (idle_then - idle) / (all_then - all_ticks)
+
+
+def check_device(device: str) -> None:
+    """End here if it is a GPU that PyTorch cannot use; say which one it is."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return
+    if not torch.cuda.is_available():
+        raise SystemExit("There is no GPU that PyTorch can use on this computer.")
+    print(f"on {torch.cuda.get_device_name(device)}, torch {torch.__version__}")
 
 
 # -- what is measured ------------------------------------------------------------------------------------------------
