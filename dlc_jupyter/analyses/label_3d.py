@@ -70,8 +70,8 @@ class Label3D(SpaceAnalysis):
             Field(
                 description="From where the scene is looked at: elevation above the ground and azimuth, in degrees. "
                 "Where z goes up the azimuth counts from x to y; where -y does, from the side of the first camera to "
-                "its right. With renderer=deeplabcut as create_labeled_video_3d has it. Left out: a view from above and "
-                "from the side."
+                "its right. With renderer=deeplabcut as create_labeled_video_3d has it. Left out: a view from above "
+                "and from the side."
             ),
         ] = None
         xlim: Annotated[Pair, AfterValidator(_in_order), _limits("x")] = None

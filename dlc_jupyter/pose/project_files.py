@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickletools
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,6 +17,10 @@ PYTORCH_MODELS = "dlc-models-pytorch"
 TENSORFLOW_MODELS = "dlc-models"
 CAMERA_MATRIX = "camera_matrix"
 CALIBRATION = "calibration.toml"
+STEREO = "stereo_params.pickle"
+
+#: Larger files are not looked into by a server.
+_MOST_BYTES = 1_000_000
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -100,6 +105,18 @@ def read_config(path: Path) -> dict[str, Any]:
         if values.get(key) is not None and not is_right(values[key]):
             raise Unreadable(f"{key} in its config.yaml should be {should_be}. Correct it in a text editor.")
     return values
+
+
+def pickled_texts(path: Path) -> list[str]:
+    """Return the texts in a pickle, in order, without carrying out what it says; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            return []
+        return [argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)]
+    except Exception:  # instructions that there are none of; whoever opens it says what is wrong
+        return []
 
 
 def _is_number(value: Any) -> bool:

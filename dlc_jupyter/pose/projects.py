@@ -16,12 +16,14 @@ from dlc_jupyter.pose.project_files import (
     CAMERA_MATRIX,
     CONFIG,
     PYTORCH_MODELS,
+    STEREO,
     TENSORFLOW_MODELS,
     Unreadable,
     config_of,
     expanded,
     folders_of,
     listed,
+    pickled_texts,
     read_config,
     read_yaml,
 )
@@ -291,6 +293,11 @@ def _problem_3d(model: Model, parts: Mapping[Path, Model]) -> str | None:
             return f"its 2D project for {each.camera}: {lacking}"
         if set(part.bodyparts) != set(model.bodyparts):
             return f"the 2D projects of {model.cameras[0]} and {each.camera} have different body parts."
+        if len(part.individuals) != len(model.individuals):
+            return (
+                f"the 2D projects of {model.cameras[0]} and {each.camera} are of different numbers of animals "
+                f"({len(model.individuals) or 1} and {len(part.individuals) or 1})."
+            )
     return None
 
 
@@ -304,9 +311,16 @@ def _calibration(project: Path, cameras: Sequence[str]) -> dict[str, Any]:
     """
     path = project / CALIBRATION
     if not path.is_file():
-        if len(cameras) == 2 and (project / CAMERA_MATRIX / "stereo_params.pickle").is_file():
+        stereo = project / CAMERA_MATRIX / STEREO
+        if len(cameras) == 2 and stereo.is_file():
+            texts = pickled_texts(stereo)
+            if texts and "-".join(cameras) not in texts:
+                raise Unreadable(
+                    f"its {STEREO} is of the cameras {texts[0][:100]!r}, but its config.yaml names "
+                    f"{'-'.join(cameras)!r}. Calibrate these, in this order."
+                )
             return {"error": None, "unit": "squares", "source": "DeepLabCut"}
-        deeplabcut = " and no camera_matrix/stereo_params.pickle" if len(cameras) == 2 else ""
+        deeplabcut = f" and no {CAMERA_MATRIX}/{STEREO}" if len(cameras) == 2 else ""
         raise Unreadable(f"its cameras have not been calibrated (there is no {CALIBRATION}{deeplabcut}).")
     try:
         found = calibration_toml.summary(path)

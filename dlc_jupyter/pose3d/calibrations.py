@@ -33,6 +33,8 @@ _KNOWN = (
 )
 _STEREO_NEEDED = ("cameraMatrix1", "distCoeffs1", "cameraMatrix2", "distCoeffs2", "R", "T")
 _MATRICES = (*_STEREO_NEEDED, "E", "F", "R1", "R2", "P1", "P2", "Q")
+# What DeepLabCut triangulates with, besides.
+_RECTIFIED = {"R1": (3, 3), "R2": (3, 3), "P1": (3, 4), "P2": (3, 4)}
 
 
 def read(
@@ -46,7 +48,8 @@ def read(
         A file; DeepLabCut's folder ``camera_matrix``, or the one above it; or several OpenCV files: those of a stereo
         pair, or one for each camera, in order.
     names : sequence of str
-        What the cameras are to be called, in order. Where left out, as in the file.
+        What the cameras are to be called, in order. Where left out, as in the file. A project's folder must have the
+        calibration of cameras that are called so, in this order: nothing is renamed there.
     size : (int, int), optional
         Width and height of the cameras' pictures, where an OpenCV file does not say it.
     unit : str
@@ -66,14 +69,17 @@ def read(
     paths = [path] if isinstance(path, Path) else list(path)
     contents = [_content(each) for each in paths]
     with _impossible_refused():
-        rig = _read(contents, names, size, unit)
+        if isinstance(path, Path) and path.is_dir():
+            rig = _renamed(_stereo(*_of_project(pickles.loads(contents[0]), names)), names)
+        else:
+            rig = _read(contents, names, size, unit)
         _check(rig)
     return rig
 
 
 def _read(contents: Sequence[bytes], names: Sequence[str], size: tuple[int, int] | None, unit: str) -> Rig:
     if len(contents) == 1 and contents[0].startswith(b"\x80"):
-        return _renamed(_stereo(pickles.loads(contents[0]), names), names)
+        return _renamed(_stereo(*_of_pair(pickles.loads(contents[0]), names)), names)
     texts = [_text(content) for content in contents]
     if len(texts) == 1 and not texts[0].lstrip().startswith(("<", "%YAML")) and _is_toml(texts[0]):
         return _renamed(_toml(texts[0], unit), names)
@@ -172,10 +178,18 @@ def read_stereo(folder: Path, names: Sequence[str] = ()) -> dict[str, Any]:
     Raises
     ------
     AnalysisFailed
-        As `read`, which looks closer at it.
+        As `read`, which looks closer at it; or what DeepLabCut triangulates with is not there.
     """
-    values = _of_pair(pickles.loads(_content(folder)), names)[1]
-    return {name: pickles.array(each) if name in _MATRICES else each for name, each in values.items()}
+    with _impossible_refused():
+        values = _of_project(pickles.loads(_content(folder)), names)[1]
+        found = {name: pickles.array(each) if name in _MATRICES else each for name, each in values.items()}
+    for name, shape in _RECTIFIED.items():
+        if name not in found or found[name].shape != shape or not np.isfinite(found[name]).all():
+            raise refused(
+                f"The pickle has no {name} of {' x '.join(map(str, shape))} numbers, which DeepLabCut needs.",
+                hint="Calibrate the cameras again, or give method=consensus.",
+            )
+    return found
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -241,11 +255,28 @@ def _of_pair(pairs: Any, names: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(pairs, Mapping) or not pairs or not all(isinstance(each, Mapping) for each in pairs.values()):
         raise refused("The pickle is no stereo_params.pickle of DeepLabCut.", hint=_KNOWN)
     key = "-".join(names) if "-".join(names) in pairs else next(iter(pairs))
+    if len(pairs) > 1 and key != "-".join(names):
+        raise refused(
+            f"The pickle has several pairs of cameras: {', '.join(map(str, pairs))[:500]}.",
+            hint="Say with names which two.",
+        )
     return str(key), pairs[key]
 
 
-def _stereo(pairs: Any, names: Sequence[str]) -> Rig:
-    key, values = _of_pair(pairs, names)
+def _of_project(pairs: Any, cameras: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
+    """Return the same, where it must be of a project's cameras, in their order."""
+    if not cameras:
+        return _of_pair(pairs, cameras)
+    key, values = _of_pair(pairs, cameras)
+    if key != "-".join(cameras):
+        raise refused(
+            f"The pickle is of the cameras {key[:200]}, but the project has {'-'.join(cameras)}.",
+            hint="Calibrate the project's own cameras, in the order of camera_names in its config.yaml.",
+        )
+    return key, values
+
+
+def _stereo(key: str, values: Mapping[str, Any]) -> Rig:
     missing = [name for name in _STEREO_NEEDED if name not in values]
     if missing:
         only_lens = "mtx" in values or "objpoints" in values

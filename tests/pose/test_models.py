@@ -1,6 +1,7 @@
 """Models: found, told apart, refused with a reason, fingerprinted, and staged without touching the project."""
 
 import hashlib
+import pickle
 import shutil
 import sys
 import threading
@@ -294,6 +295,28 @@ def test_a_calibration_that_is_none_says_what_is_wrong(three_d, text, says):
     with pytest.raises(BadRequest, match=f"its calibration.toml cannot be used.*{says}") as refused:
         Models({"arm": str(config)}, "").find("arm")
     assert str(config.parent) not in refused.value.message
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_deeplabcuts_calibration_of_other_cameras_is_none(three_d, protocol):
+    config = three_d()
+    known = Models({"arm": str(config)}, "")
+    for pair, is_right in (("left-right", True), ("right-left", False), ("left-top", False)):
+        path = config.parent / "camera_matrix/stereo_params.pickle"
+        path.write_bytes(pickle.dumps({pair: {"R": [1.0], "image_shape": [(640, 480)] * 2}}, protocol))
+        if is_right:
+            assert known.find("arm").problem is None
+            continue
+        says = rf"stereo_params\.pickle is of the cameras '{pair}', but its config\.yaml names 'left-right'"
+        with pytest.raises(BadRequest, match=says):
+            known.find("arm")
+
+
+def test_cameras_for_other_numbers_of_animals_are_no_model(three_d, project):
+    two = {"multianimalproject": True, "multianimalbodyparts": ["paw", "no"], "individuals": ["one", "two"]}
+    other = project("lab/other", **two)
+    with pytest.raises(BadRequest, match=r"left and right are of different numbers of animals \(1 and 2\)"):
+        Models({"arm": str(three_d(config_file_right=str(other)))}, "").find("arm")
 
 
 def test_cameras_with_other_body_parts_are_no_model(three_d, project):

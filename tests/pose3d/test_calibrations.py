@@ -278,6 +278,39 @@ def test_a_pickle_of_one_lens_is_named(tmp_path) -> None:
     assert "calibration of a single lens" in refusal(lambda: read(path))
 
 
+def test_a_project_takes_the_calibration_of_its_own_cameras_in_their_order_only(pair, tmp_path) -> None:
+    write_stereo_pickle(pair, tmp_path / "stereo_params.pickle")
+    for load in (lambda names: read(tmp_path, names=names), lambda names: read_stereo(tmp_path, names)):
+        load(pair.names)
+        for names in (pair.names[::-1], ("left", "right")):
+            said = refusal(lambda load=load, names=names: load(names))
+            assert f"of the cameras camera-1-camera-3, but the project has {'-'.join(names)}" in said
+    assert read(tmp_path / "stereo_params.pickle", names=["left", "right"]).names == ("left", "right")
+
+
+def test_of_several_pairs_none_is_taken_for_the_one_that_is_meant(pair, tmp_path) -> None:
+    path, values = tmp_path / "stereo_params.pickle", stereo_parameters(pair)
+    path.write_bytes(pickle.dumps({"a-b": values, "b-c": values}))
+    assert "several pairs of cameras: a-b, b-c" in refusal(lambda: read(path))
+    assert "several pairs" in refusal(lambda: read(path, names=["left", "right"]))
+    assert read(path, names=["b", "c"]).names == ("b", "c")
+
+
+@pytest.mark.parametrize("lacking", ["P1", "R2"])
+def test_a_pickle_without_what_deeplabcut_triangulates_with(pair, tmp_path, lacking) -> None:
+    path, values = tmp_path / "stereo_params.pickle", stereo_parameters(pair)
+    for there in ({}, {lacking: np.eye(2)}, {lacking: np.full_like(values[lacking], np.nan)}):
+        rest = {name: each for name, each in values.items() if name != lacking} | there
+        path.write_bytes(pickle.dumps({"camera-1-camera-3": rest}))
+        assert f"has no {lacking} of" in refusal(lambda: read_stereo(tmp_path, pair.names))
+
+
+def test_a_name_that_is_no_text_is_told_all_the_same(pair, tmp_path) -> None:
+    path = tmp_path / "stereo_params.pickle"
+    path.write_bytes(pickle.dumps({"a\ud800-b": stereo_parameters(pair)}))
+    assert "a\\ud800-b" in refusal(lambda: read(tmp_path, names=["a", "b"]))
+
+
 def test_a_folder_without_calibration(tmp_path) -> None:
     assert "calibrate_cameras" in refusal(lambda: read(tmp_path))
     assert "no file missing.toml" in refusal(lambda: read(tmp_path / "missing.toml"))
