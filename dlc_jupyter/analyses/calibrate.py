@@ -75,7 +75,15 @@ class Calibrate(Analysis):
         rows: Annotated[
             int | None, Field(ge=3, le=200, description="The same along the other side (DeepLabCut's cbrow).")
         ] = None
-        square: Annotated[float, Field(gt=0, le=1e6, description="The side of a square, in unit.")] = 1.0
+        square: Annotated[
+            float | None,
+            Field(
+                gt=0,
+                le=1e6,
+                description="The side of a square, in unit; needed where a unit is given. Left out: 1, and all "
+                "distances are in squares.",
+            ),
+        ] = None
         unit: Annotated[
             str | None,
             Field(
@@ -155,8 +163,11 @@ class Calibrate(Analysis):
                 raise ValueError(f"Say how many {missing} the board has.")
             if self.names is not None or self.size is not None:
                 raise ValueError("names and size are for method=import; cameras names them here.")
-            if self.marker is not None and self.marker >= self.square:
-                raise ValueError(f"A marker ({self.marker:g}) must be smaller than a square ({self.square:g}).")
+            if self.square is None and self.unit not in (None, "squares"):
+                # Distances would be wrong by the size of a square, and nothing would look wrong.
+                raise ValueError(f"Say how large a square is, in {self.unit}: square=30, for example.")
+            if self.marker is not None and self.marker >= (self.square or 1.0):
+                raise ValueError(f"A marker ({self.marker:g}) must be smaller than a square ({self.square or 1.0:g}).")
             return self
 
     @classmethod
@@ -178,7 +189,7 @@ def _calibrate(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
         wanted.board,
         wanted.columns or 0,
         wanted.rows or 0,
-        wanted.square,
+        wanted.square or 1.0,
         wanted.unit or "squares",
         wanted.marker or 0.0,
         wanted.dictionary,

@@ -247,6 +247,7 @@ def test_what_is_no_calibration_is_refused(bring, films) -> None:
         ({"columns": 8}, "Say how many rows the board has"),
         ({"columns": 2, "rows": 5}, "greater than or equal to 3"),
         ({"columns": 8, "rows": 5, "square": 0}, "greater than 0"),
+        ({"columns": 8, "rows": 5, "unit": "mm"}, "Say how large a square is, in mm"),
         ({"columns": 8, "rows": 5, "names": ["left"]}, "names and size are for method=import"),
         ({"columns": 8, "rows": 5, "board": "charuco", "square": 10, "marker": 12}, "must be smaller than a square"),
         ({"columns": 8, "rows": 5, "dictionary": "8X8_50"}, "'8X8_50' is not possible"),
@@ -261,6 +262,12 @@ def test_wrong_parameters_are_refused(values, says) -> None:
         find_analysis("calibrate").validate(values)
     [error] = refused.value.fields["errors"]
     assert re.search(says, error["message"])
+
+
+def test_a_board_without_a_unit_is_measured_in_squares() -> None:
+    cls = find_analysis("calibrate")
+    for unit in ({}, {"unit": "squares"}):
+        assert cls.validate({"columns": 8, "rows": 5, **unit}).square is None
 
 
 def test_only_what_is_imported_may_be_one_file() -> None:
