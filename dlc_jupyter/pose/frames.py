@@ -364,7 +364,8 @@ class _Filling:
 
 def _name(media: Media, number: int, marked: bool) -> str:
     frame = number + (0 if marked else media.leading)
-    return f"Frame {frame + 1} of the video ({seconds(times_of(media, [number], marked=marked)[0])})"
+    shown = seconds(times_of(media, [number], marked=marked)[0])
+    return f"Frame {frame} of the video (counted from 0; {shown})"
 
 
 def _buffers(shape: tuple[int, ...], ahead: int, allocate: Callable[[tuple[int, ...]], Pictures]) -> Iterator[Pictures]:

@@ -124,7 +124,7 @@ class Media:
     def missing(self) -> str | None:
         """What of the video is missing, in words; None where nothing is."""
         if self.cut:
-            return f"everything after frame {self.frames} ({seconds(self.times[-1])})"
+            return f"everything after frame {self.frames - 1}, counted from 0 ({seconds(self.times[-1])})"
         return self.damage or None
 
     def check_whole(self) -> None:
@@ -134,7 +134,8 @@ class Media:
             if self.promised:
                 should = f"it should last {seconds(self.promised)}, about {round(self.promised / self.gap)} frames"
             raise AnalysisFailed(
-                f"The video is cut off: it ends with frame {self.frames} at {seconds(self.times[-1])}, but {should}.",
+                f"The video is cut off: it ends with frame {self.frames - 1}, counted from 0, at "
+                f"{seconds(self.times[-1])}, but {should}.",
                 hint=AGAIN,
                 kind="VideoCutShort",
             )
@@ -178,9 +179,11 @@ class Media:
         reached = self._clock(shown)[-1] if timed and shown else self.times[rows - 1] if rows else 0.0
         last = self.times[-1] - self.times[-2] if self.frames > 1 else self.gap
         if self.times[-1] - reached > min(last, self.gap) / 2:
+            # What comes behind it was not looked at, and may be good.
+            at = min(nearest(self.times, reached) + 1, self.frames - 1) if rows else self.leading
             raise AnalysisFailed(
-                f"The analysis stopped at frame {rows} ({seconds(reached)}), but the video goes on to frame "
-                f"{self.frames} ({seconds(self.times[-1])}): what comes after frame {rows} cannot be decoded.",
+                f"The analysis stopped at frame {at}, counted from 0 ({seconds(self.times[at])}), which could not be "
+                f"decoded; the video goes on to frame {self.frames - 1} ({seconds(self.times[-1])}).",
                 hint=self._repair,
                 kind="VideoCutShort",
             )
@@ -215,7 +218,8 @@ class Media:
         if len(lost):
             raise AnalysisFailed(
                 f"{_count(len(lost))} of {self.frames} could not be decoded, the first at "
-                f"{seconds(times[lost[0]])} (frame {lost[0] + 1}): all rows after it would belong to other frames.",
+                f"{seconds(times[lost[0]])} (frame {lost[0]}, counted from 0): all rows after it would belong to other "
+                "frames.",
                 hint=self._repair,
                 kind="VideoDamaged",
             )

@@ -327,7 +327,7 @@ def _replaced(frames: int, fps: Fraction, progress: Callable[[int], None]) -> It
         def load_frame(self) -> Any:
             frame = super().load_frame()
             if frame is None:
-                where = f"Frame {self.i + 1} of the video ({seconds(self.i / float(fps))})"
+                where = f"Frame {self.i} of the video (counted from 0; {seconds(self.i / float(fps))})"
                 raise AnalysisFailed(f"{where} could not be decoded for drawing.", kind="VideoCutShort")
             return frame
 

@@ -87,7 +87,7 @@ def test_a_cut_video_is_refused_before_any_work(video, tmp_path, name, part):
     with pytest.raises(AnalysisFailed) as failed:
         media.check_whole()
     assert failed.value.kind == "VideoCutShort"
-    assert f"frame {media.frames} at {seconds(media.times[-1])}" in failed.value.message
+    assert f"frame {media.frames - 1}, counted from 0, at {seconds(media.times[-1])}" in failed.value.message
     assert "it should last" in failed.value.message
 
 
@@ -103,7 +103,7 @@ def test_a_video_that_lost_its_last_frame_only_is_refused(video, tmp_path):
     last = data.rindex(b"00dc", 0, data.rindex(b"idx1"))
     path = tmp_path / "cut.avi"
     path.write_bytes(data[:last])
-    with pytest.raises(AnalysisFailed, match=r"frame 119 at .* last 4.00 s, about 120 frames"):
+    with pytest.raises(AnalysisFailed, match=r"frame 118, counted from 0, at .* last 4.00 s, about 120 frames"):
         inspect(path).check_whole()
 
 
@@ -133,9 +133,10 @@ def test_zeros_that_stop_the_decoder_are_named_with_the_frames(video, tmp_path):
     assert len(shown) < 120
     with pytest.raises(AnalysisFailed) as failed:
         media.account(len(shown), shown)
-    stopped = f"stopped at frame {len(shown)} ({seconds(shown[-1])})"
+    # Row i is frame i: the frames that were seen are 0 up to this one.
+    stopped = f"stopped at frame {len(shown)}, counted from 0 ({seconds(media.times[len(shown)])})"
     assert stopped in failed.value.message
-    assert "goes on to frame 120 (3.97 s)" in failed.value.message
+    assert "goes on to frame 119 (3.97 s)" in failed.value.message
 
 
 @pytest.mark.parametrize(("name", "helps"), [("plain.mp4", True), ("plain.mov", True), ("mpeg4.avi", False)])
@@ -170,7 +171,7 @@ def test_zeros_that_swallow_frames_of_a_mkv_are_located(video, tmp_path):
 def test_frames_that_were_not_decoded_in_between_are_counted(video):
     media = inspect(video("plain.mp4"))
     shown = [time for time in media.times if not 1.99 < time < 2.08]
-    with pytest.raises(AnalysisFailed, match=r"3 frames of 120 .* the first at 2.00 s \(frame 61\)"):
+    with pytest.raises(AnalysisFailed, match=r"3 frames of 120 .* the first at 2.00 s \(frame 60, counted from 0\)"):
         media.account(len(shown), shown)
 
 
