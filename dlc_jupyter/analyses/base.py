@@ -166,7 +166,7 @@ POSE_FILES = ("h5_file", "meta_file", "full_file")
 #: The part of the scratch folder that outlives an attempt.
 KEPT = "kept"
 
-#: What a job tells the worker: ("progress", {...}), ("note", {...}) or ("media", {...}).
+#: What a job tells the worker: ("progress", {...}), ("note", {...}), ("media", {...}) or ("made", {...}).
 Report = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -241,6 +241,17 @@ class Job(Generic[P]):
     def tell_media(self, file_id: str, facts: Mapping[str, Any]) -> None:
         """Have it written down what the container of a video says, for everyone who looks at the file."""
         self.report("media", {"file_id": file_id, "facts": dict(facts)})
+
+    def offer(self, result: Mapping[str, Any]) -> None:
+        """Tell which poses are there already: others can start from them, even if this analysis ends without a result.
+
+        Parameters
+        ----------
+        result : mapping
+            Fields as in the result of the analysis. Its files are finished: nobody writes to them any more.
+        """
+        told = {name: str(value) if isinstance(value, Path) else value for name, value in result.items()}
+        self.report("made", {"result": told})
 
     def save_csv(self, name: str, rows: Iterable[tuple[Any, ...]]) -> Path:
         """Write rows to a CSV file in the scratch folder, and return its path for the result."""

@@ -342,11 +342,25 @@ def given_or_new_poses(recording: Recording, progress: Callable[[int], None]) ->
     if poses is None or given is None:
         poses = find_poses(recording, save_as_csv=True, progress=progress)
         poses_from, made = None, provenance(recording, poses)
+        offer_poses(recording, poses, made)
     else:
         poses_from, made = given.analysis_id, dict(given.result.get("provenance") or {})
     own = set(type(parameters).model_fields) - set(PoseParameters.model_fields)
     afterwards = {"parameters": parameters.model_dump(mode="json", include=own), "versions": _versions()}
     return poses, {"poses_from": poses_from, "provenance": {**made, "afterwards": afterwards}}
+
+
+def offer_poses(recording: Recording, poses: Poses, made: Mapping[str, Any]) -> None:
+    """Offer poses to others as soon as they are there, whatever becomes of the rest of the analysis.
+
+    Parameters
+    ----------
+    made : mapping
+        Their `provenance`.
+    """
+    job, prefix = recording.job, recording.wanted.prefix
+    cameras = {"cameras": [each.camera for each in job.inputs]} if prefix else {}
+    job.offer(poses_as_result(poses, {"provenance": made}, prefix) | cameras)
 
 
 #: What `given_or_new_poses` returns of where the poses are from.

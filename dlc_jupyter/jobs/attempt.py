@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from dlc_jupyter.errors import AnalysisFailed, Refusal
 from dlc_jupyter.jobs.engine_process import Engine, EngineGone
 from dlc_jupyter.jobs.protocol import Order
-from dlc_jupyter.jobs.record import Record, State, iso
+from dlc_jupyter.jobs.record import Made, Record, iso
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.jobs.requests import Keys, Requests
 from dlc_jupyter.jobs.scratch import Scratch, offered
@@ -30,6 +30,9 @@ PATIENCE = 1.8
 #: Signals by which a service manager or a shell ends all processes at once, the worker too.
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
+
+#: What is added to the hint of an error that came after the poses.
+KEPT_POSES = "The 2D poses are kept: the next analysis of the same videos starts from them."
 
 OWN_FAULT = {
     "type": "WorkerError",
@@ -96,6 +99,9 @@ class Attempt:
         self._stop = stop
         self._interrupted = threading.Event()
         self._keys = Keys()  # as the model stood when it was staged
+        self._order: Order | None = None
+        self._made: dict[str, Any] = {}  # the poses that are there already
+        self._spared: Sequence[str] = ()  # the files that stay although it has not succeeded
 
     def perform(self, place: Place) -> None:
         """Run it, and write down what came of it. Whatever happens, nothing of the run is left behind."""
@@ -113,14 +119,26 @@ class Attempt:
                 self.fail({"type": type(error).__name__, "message": _what_the_disk_said(error), "hint": ""})
             except Exception:
                 log.exception("The worker met an error of its own over analysis %s.", self._id)
-                self._records.retry(self._id, self._worker, time.time(), self._settings.max_attempts, OWN_FAULT)
+                self._retry(OWN_FAULT)
             finally:
-                self._scratch.clear(self._id)
+                self._scratch.clear(self._id, self._spared)
 
     def fail(self, error: Mapping[str, Any]) -> None:
-        """Finish it with an error."""
-        if self._records.fail(self._id, self._worker, time.time(), error):
+        """Finish it with an error. The poses that were there already stay for others."""
+        if made := self._store_poses():
+            error = {**error, "hint": f"{error['hint']} {KEPT_POSES}".strip()}
+        if self._records.fail(self._id, self._worker, time.time(), error, made):
+            self._spare(made)
             log.info("Analysis %s has failed: %s", self._id, error["message"])
+
+    def _cancel(self) -> None:
+        """Finish it because that was asked. The poses that were there already stay for others."""
+        made = self._store_poses()
+        if self._records.cancelled(self._id, self._worker, time.time(), made):
+            self._spare(made)
+
+    def _spare(self, made: Made | None) -> None:
+        self._spared = made.file_ids if made else ()
 
     def _begin_log(self, place: Place) -> None:
         with self._scratch.log(self._id).open("a") as file:
@@ -134,6 +152,7 @@ class Attempt:
     def _run(self, place: Place, watch: Watch) -> tuple[Order, Ending]:
         """Stage what it needs, have the engine run it, and follow it to its end."""
         order = replace(self._stage(), device=place.device, lock=place.lock, threads=place.threads)
+        self._order = order
         ending = Ending()
         events = self._engine.run(order)
         try:
@@ -172,6 +191,8 @@ class Attempt:
                 ending.notes.append(message)
             case {"event": "media", "file_id": file_id, "facts": facts}:
                 self._scratch.note_media(file_id, facts)
+            case {"event": "made", "result": made}:
+                self._made |= made
             case {"event": "result", "result": result}:
                 ending.result = result
             case {"event": "failed", "error": error}:
@@ -187,11 +208,10 @@ class Attempt:
         """Write down what came of a run. Its processes are all gone."""
         if ending.killed_by in STOPPING:
             self._stop.wait(0.5)  # were we meant too?
-        now = time.time()
         if watch.lost:
             log.warning("Analysis %s is no longer this worker's.", self._id)
         elif watch.cancelled:
-            self._records.cancelled(self._id, self._worker, now)
+            self._cancel()
         elif ending.result is not None:
             watch.write_progress()
             self._succeed(order, ending)
@@ -200,7 +220,8 @@ class Attempt:
         elif ending.error is not None:
             self.fail(ending.error)
         elif ending.killed_by is not None:
-            self._retry(ending.killed_by, now)
+            log.warning("Analysis %s was killed by signal %d.", self._id, ending.killed_by)
+            self._retry(killed(ending.killed_by, self._settings.max_attempts))
         else:
             self.fail(
                 {
@@ -224,9 +245,22 @@ class Attempt:
         if self._records.succeed(self._id, self._worker, now, result, file_ids, reusable=reusable, poses=poses):
             log.info("Analysis %s has succeeded.", self._id)
             return
-        self._scratch.discard_outputs(file_ids)
         if self._records.asked_to_cancel(self._id, self._worker):
-            self._records.cancelled(self._id, self._worker, time.time())
+            self._cancel()
+        else:
+            self._scratch.discard_outputs(file_ids)
+
+    def _store_poses(self) -> Made | None:
+        """Store the poses that were there when it ended without a result: they may be the work of hours."""
+        poses = offered(self._keys, self._made)
+        if self._order is None or not poses or self._keys_now() != self._keys:
+            return None
+        try:
+            result, file_ids = self._scratch.store_outputs(self._order, self._made)
+        except Exception:  # the analysis has an error of its own to tell
+            log.exception("The poses that analysis %s has found could not be stored.", self._id)
+            return None
+        return Made(result, file_ids, poses)
 
     def _keys_now(self) -> Keys | None:
         """Return what decides its result as the model stands now. None: it is gone, or broken."""
@@ -238,15 +272,18 @@ class Attempt:
     def _give_back(self) -> None:
         """Put it back into the queue, or cancel it where that was asked at the last moment."""
         if self._records.asked_to_cancel(self._id, self._worker):
-            self._records.cancelled(self._id, self._worker, time.time())
+            self._cancel()
         elif self._records.release(self._id, self._worker):
             log.info("Analysis %s goes back to the queue.", self._id)
 
-    def _retry(self, killed_by: int, now: float) -> None:
-        state = self._records.retry(
-            self._id, self._worker, now, self._settings.max_attempts, killed(killed_by, self._settings.max_attempts)
-        )
-        log.warning("Analysis %s was killed by signal %d; it is %s now.", self._id, killed_by, state or State.CANCELLED)
+    def _retry(self, error: Mapping[str, Any]) -> None:
+        """Queue it again; finish it with an error where it was tried enough."""
+        if self._record.attempt < self._settings.max_attempts:
+            self._records.retry(self._id, self._worker, time.time(), self._settings.max_attempts, error)
+        elif self._records.asked_to_cancel(self._id, self._worker):
+            self._cancel()
+        else:
+            self.fail(error)
 
 
 def explain_refusal(error: AnalysisFailed | Refusal) -> dict[str, str]:

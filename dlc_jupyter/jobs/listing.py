@@ -68,7 +68,7 @@ class Listing:
             return rows.complete(connection, found)
 
     def looking_at(self, file_id: str, prefix: str = "", limit: int = 1000) -> list[Record]:
-        """Return the analyses that take a file, and run or have succeeded, newest first.
+        """Return the analyses that take a file, and run or have made something, newest first.
 
         Their ids begin with `prefix`.
         """
@@ -77,7 +77,7 @@ class Listing:
             analysis_files.c.role == "input",
             analysis_files.c.file_id == file_id,
         )
-        states = analyses.c.state.in_((State.RUNNING, State.SUCCEEDED))
+        states = sa.or_(analyses.c.state == State.RUNNING, analyses.c.result.is_not(sa.null()))
         within = begins_with(analyses.c.analysis_id, prefix) if prefix else sa.true()
         if within is None:
             return []
@@ -185,7 +185,7 @@ class Listing:
         return None
 
     def poses(self, pose_key: str, limit: int = 5) -> list[tuple[Record, str]]:
-        """Return analyses whose results have the poses of a key (`Requests.keys`), the newest first.
+        """Return analyses that have made the poses of a key (`Requests.keys`), the newest first.
 
         Each comes with how the fields of its result begin that have them. Their files may be gone.
         """

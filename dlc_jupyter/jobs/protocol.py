@@ -12,6 +12,7 @@ broken      ``problem``: why this Python cannot be the engine at all; it exits
 progress    ``done, total, unit``
 note        ``message``
 media       ``file_id``, ``facts``: what the container of a video says
+made        ``result``: the fields of a result that has no more than the poses that are there already
 result      ``result``: fields ending in ``_file`` are paths relative to the scratch folder
 failed      ``error``: ``{type, message, hint}``
 exited      ``code`` or ``signal``: the process and everything it started are gone

@@ -45,6 +45,25 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Made:
+    """What an analysis has made before it failed or was cancelled: poses from which others can start.
+
+    Attributes
+    ----------
+    result : mapping
+        Their fields of a result.
+    file_ids : sequence of str
+        Of the files in it.
+    poses : mapping of str to str
+        As for `dlc_jupyter.jobs.records.Records.succeed`.
+    """
+
+    result: Mapping[str, Any]
+    file_ids: Sequence[str]
+    poses: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Record:
     """One row: an analysis as it stood when it was read."""
 

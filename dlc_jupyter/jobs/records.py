@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from dlc_jupyter.errors import Conflict, NotFound
 from dlc_jupyter.jobs import rows
 from dlc_jupyter.jobs.listing import Listing
-from dlc_jupyter.jobs.record import ACTIVE, FINISHED, Record, Request, State, iso
+from dlc_jupyter.jobs.record import ACTIVE, FINISHED, Made, Record, Request, State, iso
 from dlc_jupyter.storage.catalogue import link_output
 from dlc_jupyter.storage.database import analyses, analysis_files, files
 
@@ -176,25 +176,22 @@ class Records(Listing):
         bool
             False: it was no longer this worker's, or somebody has asked to cancel it.
         """
-        values: dict[str, Any] = {"result": dict(result)} | ({} if reusable else {"request_key": None})
+        made, values = Made(result, outputs, poses or {}), {} if reusable else {"request_key": None}
         going_on = analyses.c.cancel_requested.is_(False)
         with self.database.write() as connection:
-            done = self._end(connection, analysis_id, worker, now, State.SUCCEEDED, going_on, **values)
-            if done:
-                for file_id in outputs:  # linked already, when they were stored
-                    link_output(connection, analysis_id, file_id)
-                rows.note_poses(connection, analysis_id, poses or {})
-            return done
+            return self._end(connection, analysis_id, worker, now, State.SUCCEEDED, going_on, made=made, **values)
 
-    def fail(self, analysis_id: str, worker: str, now: float, error: Mapping[str, Any]) -> bool:
+    def fail(
+        self, analysis_id: str, worker: str, now: float, error: Mapping[str, Any], made: Made | None = None
+    ) -> bool:
         """Finish with an error (``type, message, hint``). False: it was no longer this worker's."""
         with self.database.write() as connection:
-            return self._end(connection, analysis_id, worker, now, State.FAILED, error=dict(error))
+            return self._end(connection, analysis_id, worker, now, State.FAILED, made=made, error=dict(error))
 
-    def cancelled(self, analysis_id: str, worker: str, now: float) -> bool:
-        """Finish because it was asked to be cancelled and its process is gone."""
+    def cancelled(self, analysis_id: str, worker: str, now: float, made: Made | None = None) -> bool:
+        """Finish because that was asked and its process is gone. False: it was no longer this worker's."""
         with self.database.write() as connection:
-            return self._end(connection, analysis_id, worker, now, State.CANCELLED)
+            return self._end(connection, analysis_id, worker, now, State.CANCELLED, made=made)
 
     def release(self, analysis_id: str, worker: str) -> bool:
         """Give it back to the queue as if it had never been claimed: the worker stops, the analysis is not at fault."""
@@ -263,8 +260,11 @@ class Records(Listing):
         now: float,
         state: State,
         *only_if: sa.ColumnElement[bool],
+        made: Made | None = None,
         **values: Any,
     ) -> bool:
+        if made is not None:
+            values["result"] = dict(made.result)
         ended = (
             analyses.update()
             .where(*_held(analysis_id, worker), *only_if)
@@ -272,6 +272,10 @@ class Records(Listing):
         )
         if connection.execute(ended).rowcount == 0:
             return False
+        if made is not None:
+            for file_id in made.file_ids:  # linked already, when they were stored
+                link_output(connection, analysis_id, file_id)
+            rows.note_poses(connection, analysis_id, made.poses)
         inputs = sa.select(analysis_files.c.file_id).where(analysis_files.c.analysis_id == analysis_id)
         connection.execute(files.update().where(files.c.file_id.in_(inputs)).values(used=now))
         return True

@@ -79,11 +79,14 @@ def poses_of(connection: sa.Connection, analysis_id: str) -> dict[str, str]:
 
 
 def poses_with(connection: sa.Connection, pose_key: str, limit: int) -> list[tuple[Record, str]]:
-    """Return the analyses whose results have poses of that key, the newest first, and the prefixes of their fields."""
+    """Return the analyses that have made poses of that key, the newest first, and the prefixes of their fields.
+
+    Those that have failed or were cancelled are among them.
+    """
     query = (
         sa.select(*COLUMNS)
         .join(poses, poses.c.analysis_id == analyses.c.analysis_id)
-        .where(poses.c.pose_key == pose_key, analyses.c.state == State.SUCCEEDED)
+        .where(poses.c.pose_key == pose_key)
     )
     found = complete(connection, connection.execute(query.order_by(analyses.c.seq.desc()).limit(limit)).all())
     return [(record, poses_of(connection, record.analysis_id)[pose_key]) for record in found]

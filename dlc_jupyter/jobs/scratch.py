@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,7 @@ class Scratch:
         self._models = models
         self._requests = requests
         self._superanimal_dir = str(expanded(settings.superanimal_dir)) if settings.superanimal_dir else None
+        self._stored: dict[Path, str] = {}  # outputs of the analysis that runs, which are gone from there
         for folder in (self._folder, log_folder(settings.root)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -226,13 +227,12 @@ class Scratch:
         scratch = Path(order.scratch).resolve()
         paths = {field: (scratch / name).resolve() for field, name in _files_of(result).items()}
         for field, path in paths.items():
-            if not path.is_file() or not path.is_relative_to(scratch):
+            if path not in self._stored and not (path.is_file() and path.is_relative_to(scratch)):
                 raise AnalysisFailed(f"The analysis ended without its {field}.", kind="MissingOutput")
-        stored: dict[Path, str] = {}
         for path in paths.values():
-            if path not in stored:
-                stored[path] = self._files.add(path, path.name, origin=order.analysis_id).file_id
-        ids = {field: stored[path] for field, path in paths.items()}
+            if path not in self._stored:
+                self._stored[path] = self._files.add(path, path.name, origin=order.analysis_id).file_id
+        ids = {field: self._stored[path] for field, path in paths.items()}
         return {**result, **ids}, list(dict.fromkeys(ids.values()))
 
     def discard_outputs(self, file_ids: list[str]) -> None:
@@ -243,13 +243,19 @@ class Scratch:
         """Write down what an analysis has found in the container of a video."""
         self._files.note_media(file_id, facts)
 
-    def clear(self, analysis_id: str) -> None:
+    def clear(self, analysis_id: str, besides: Collection[str] = ()) -> None:
         """Remove the scratch folder of an analysis, and what it has stored unless it runs or has succeeded.
 
         What it has kept for its next attempt stays, as long as there may be one.
+
+        Parameters
+        ----------
+        besides : collection of str
+            Ids of stored files that stay although it has failed: see `dlc_jupyter.jobs.record.Made`.
         """
+        self._stored.clear()
         self._remove([self._folder / analysis_id])
-        self._files.discard_outputs(analysis_id)
+        self._files.discard_outputs(analysis_id, besides)
 
     def clear_all(self) -> None:
         """Remove all scratch folders: no analysis of this data folder is running."""

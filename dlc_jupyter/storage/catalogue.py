@@ -178,11 +178,14 @@ class Catalogue:
             if new.origin not in BROUGHT and _runs(connection, new.origin):
                 link_output(connection, new.origin, new.file_id)  # others that made the same file leave it from now on
 
-    def _unlink_outputs(self, analysis_id: str) -> list[str]:
+    def _unlink_outputs(self, analysis_id: str, besides: Collection[str]) -> list[str]:
         """Take from an analysis the files that it has made, unless it runs or has succeeded. Return their ids."""
         kept = sa.exists().where(analyses.c.analysis_id == analysis_id, analyses.c.state.in_(("running", "succeeded")))
         linked = analysis_files.delete().where(
-            analysis_files.c.analysis_id == analysis_id, analysis_files.c.role == "output", ~kept
+            analysis_files.c.analysis_id == analysis_id,
+            analysis_files.c.role == "output",
+            analysis_files.c.file_id.not_in(besides),
+            ~kept,
         )
         with self.database.write() as connection:
             return list(connection.scalars(linked.returning(analysis_files.c.file_id)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,9 +152,9 @@ class Content(Catalogue):
             except Conflict:
                 continue
 
-    def discard_outputs(self, analysis_id: str) -> None:
-        """Forget what an analysis has stored, as `discard` does, unless it runs or has succeeded."""
-        self.discard(self._unlink_outputs(analysis_id))
+    def discard_outputs(self, analysis_id: str, besides: Collection[str] = ()) -> None:
+        """Forget what an analysis has stored, as `discard` does, unless it runs or has succeeded; spare some."""
+        self.discard(self._unlink_outputs(analysis_id, besides))
 
     def _remove(self, file_id: str, allowed: Callable[[sa.Connection, sa.Row[Any]], None]) -> bool:
         """Remove the row, then the bytes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from dlc_jupyter import demo
-from dlc_jupyter.analyses.base import find_analysis
+from dlc_jupyter.analyses.base import POSE_FILES, Poses, find_analysis
 from dlc_jupyter.demo.scene import BODYPARTS
 from dlc_jupyter.demo.stereo import RIG
 from dlc_jupyter.demo.views import looking
@@ -121,6 +122,25 @@ def test_an_attempt_goes_on_with_the_poses_of_the_one_before(run_several, walk, 
     again = run_several("triangulate", walk, kept=kept)
     assert again.progress[0]["done"] >= FRAMES - 1, "the first camera's poses were there at once"
     pd.testing.assert_frame_equal(*(pd.read_hdf(each.result["h5_file"]) for each in (made, again)))
+
+
+def test_the_2d_poses_outlive_an_error_of_what_comes_after_them(run_several, walk) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    assert fails(run_several, "triangulate", walk, pcutoff=1, told=told).kind == "NoPoses"
+    offered = {name: value for kind, each in told if kind == "made" for name, value in each["result"].items()}
+    assert offered["cameras"] == list(CAMERAS)
+    assert Path(offered["camera-2_poses_file"]).is_file(), "for GET /file/<id>/poses"
+    poses = [
+        Poses(
+            "the-failed-one",
+            {name: Path(offered[f"{camera}_{name}"]) for name in POSE_FILES},
+            {name: offered[f"{camera}_{name}"] for name in ("scorer", "frames", "provenance")},
+        )
+        for camera in CAMERAS
+    ]
+    again = run_several("triangulate", walk, poses=poses)
+    assert {each["total"] for each in again.progress} == {3 * FRAMES}, "smoothed, and no network has looked"
+    assert again.result["found"] == 1.0
 
 
 def test_poses_that_exist_are_used(quick) -> None:

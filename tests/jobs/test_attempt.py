@@ -18,7 +18,8 @@ from dlc_jupyter.analyses import base
 from dlc_jupyter.analyses.base import POSE_FILES, registry
 from dlc_jupyter.analyses.sleep import Sleep
 from dlc_jupyter.jobs import processes
-from dlc_jupyter.jobs.attempt import Attempt, Place
+from dlc_jupyter.jobs.attempt import KEPT_POSES, Attempt, Place
+from dlc_jupyter.jobs.cleanup import forget
 from dlc_jupyter.jobs.engine_process import Engine
 from dlc_jupyter.jobs.record import Record, State
 from dlc_jupyter.jobs.records import Records
@@ -29,6 +30,7 @@ from dlc_jupyter.pose.models import Models
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.database import poses
 from dlc_jupyter.storage.files import FileStore
+from dlc_jupyter.storage.retention import DAY, expired_files
 from tests.jobs.plugin.trial_analyses import Seen
 
 WORKER = "attempts/"
@@ -189,6 +191,99 @@ def test_what_was_made_before_is_given_to_the_analysis_that_starts_from_it(
     other = attempt("seen", [video], model="mouse", start_from_meta=False)
     assert other.result is not None
     assert other.result["earlier"] is None
+
+
+@pytest.mark.parametrize(
+    ("then", "error"),
+    [
+        ("fail", {"type": "NoDrawing", "hint": f"Draw otherwise. {KEPT_POSES}"}),
+        ("crash", {"type": "Killed"}),
+    ],
+)
+def test_poses_that_were_there_when_an_analysis_failed_are_there_for_the_next_and_go_with_it(
+    attempt: Try,
+    project: Path,
+    records: Records,
+    requests: Requests,
+    files: FileStore,
+    settings: Settings,
+    video: str,
+    then: str,
+    error: dict[str, str],
+) -> None:
+    settings.max_attempts = 1
+    failed = attempt("seen", [video], model="mouse", then=then)
+    assert failed.state is State.FAILED
+    assert failed.error is not None
+    assert {name: failed.error[name] for name in error} == error
+    assert failed.error["hint"].endswith(KEPT_POSES)
+    assert failed.result is not None
+    made = {failed.result[field] for field in POSE_FILES}
+    assert set(records.outputs(failed.analysis_id)) == made == {each.file_id for each in files.page()} - {video}
+    assert [each.analysis_id for each in records.looking_at(video)] == [failed.analysis_id]
+    again = attempt("seen", [video], model="mouse")
+    assert again.result is not None
+    contents = {field: f"{field} of {video}" for field in POSE_FILES}
+    assert again.result["given"] == [
+        {"kind": "Poses", "from": failed.analysis_id, "contents": contents, "frames": 3},
+    ]
+    records.delete(again.analysis_id)
+    later = time.time() + 1000 * DAY
+    assert {each.id for each in expired_files(files, later)} <= {video}, "a listed analysis has made them"
+    forget(files, records, failed.analysis_id)
+    assert [each.file_id for each in files.page()] == [video]
+    ((key, _),) = requests.keys(again, None).poses
+    assert records.poses(key) == []
+
+
+def test_poses_that_were_there_when_an_analysis_was_cancelled_are_there_for_the_next(
+    attempt: Try, project: Path, records: Records, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Watch.progress
+
+    def cancel(self: Watch, event: Any) -> None:
+        write(self, event)
+        [running] = [each for each in records.page() if each.state is State.RUNNING]
+        records.cancel(running.analysis_id, time.time())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Watch, "progress", cancel)
+        cancelled = attempt("seen", [video], model="mouse", then="wait")
+    assert (cancelled.state, cancelled.error) == (State.CANCELLED, None)
+    again = attempt("seen", [video], model="mouse")
+    assert again.result is not None
+    assert [each["from"] for each in again.result["given"]] == [cancelled.analysis_id]
+
+
+def test_poses_are_kept_where_the_result_cannot_be_stored_and_nothing_else_is(
+    attempt: Try, project: Path, files: FileStore, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = files.add
+
+    def full(path: Path, *arguments: Any, **keywords: Any) -> Any:
+        if path.name == "drawn.txt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return add(path, *arguments, **keywords)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "add", full)
+        failed = attempt("seen", [video], model="mouse", then="draw")
+    assert failed.state is State.FAILED
+    assert failed.error is not None
+    assert "no space left" in failed.error["message"]
+    names = sorted(each.filename for each in files.page())
+    assert names == sorted(["mouse.mp4", *(f"{field}.txt" for field in POSE_FILES)])
+    again = attempt("seen", [video], model="mouse")
+    assert again.result is not None
+    assert [each["from"] for each in again.result["given"]] == [failed.analysis_id]
+
+
+def test_an_analysis_that_failed_before_it_had_poses_leaves_nothing(
+    attempt: Try, project: Path, files: FileStore, video: str
+) -> None:
+    failed = attempt("seen", [video], model="mouse", then="fail early")
+    assert (failed.state, failed.result) == (State.FAILED, None)
+    assert [each.file_id for each in files.page()] == [video]
 
 
 def test_neither_poses_nor_result_are_for_others_where_the_model_changes_meanwhile(

@@ -170,6 +170,7 @@ class Seen(Analysis):
         trainingsetindex: int = 0
         meta: bool = True
         start_from_meta: bool | None = None
+        then: str = ""
 
     @classmethod
     def poses(cls, parameters, model):
@@ -186,14 +187,33 @@ class Seen(Analysis):
         }
         for field, path in files.items():
             path.write_text(f"{field} of {job.inputs[0].file_id}")
+        made = {**files, "scorer": "DLC", "frames": 3, "provenance": {"notes": []}}
+        self._go_on(job, made)
         return {
-            **files,
-            "scorer": "DLC",
-            "frames": 3,
-            "provenance": {"notes": []},
+            **made,
             "given": [each and told(each) for each in job.poses],
             "earlier": job.earlier and told(job.earlier),
         }
+
+    def _go_on(self, job, made):
+        match job.parameters.then:
+            case "fail":
+                job.offer(made)
+                raise AnalysisFailed("The drawing was not to be.", hint="Draw otherwise.", kind="NoDrawing")
+            case "crash":
+                job.offer(made)
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "wait":
+                job.offer(made)
+                job.progress(1, 2, "frames")
+                time.sleep(60)
+            case "draw":
+                job.offer(made)
+                for name in ("sketch", "drawn", "copy"):
+                    made[f"{name}_file"] = job.scratch / f"{name}.txt"
+                    made[f"{name}_file"].write_text(name)
+            case "fail early":
+                raise AnalysisFailed("There was nothing yet.", kind="NoPoses")
 
 
 def told(earlier):
