@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from dlc_jupyter.analyses.base import Analysis, InputFile, Inputs, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
 from dlc_jupyter.analyses.cameras import Cameras
+from dlc_jupyter.analyses.points import axes_of
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.made_models import CAMERA
 
@@ -20,6 +21,31 @@ if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor 
 
 #: How the names of pictures end; whatever else a camera has a single file of is taken for a video.
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+#: OpenCV's sets of markers, without DICT_.
+Dictionary = Literal[
+    "4X4_50",
+    "4X4_100",
+    "4X4_250",
+    "4X4_1000",
+    "5X5_50",
+    "5X5_100",
+    "5X5_250",
+    "5X5_1000",
+    "6X6_50",
+    "6X6_100",
+    "6X6_250",
+    "6X6_1000",
+    "7X7_50",
+    "7X7_100",
+    "7X7_250",
+    "7X7_1000",
+    "ARUCO_ORIGINAL",
+    "APRILTAG_16h5",
+    "APRILTAG_25h9",
+    "APRILTAG_36h10",
+    "APRILTAG_36h11",
+]
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -32,7 +58,8 @@ class Calibrate(Analysis):
     by_camera = True
     results: ClassVar = {
         "calibration_file": "The calibration, as a calibration.toml: what POST /model takes, and Anipose.",
-        "stereo_file": "The same as DeepLabCut's stereo_params.pickle; only for two cameras, without fisheye lenses.",
+        "stereo_file": "The same as DeepLabCut's stereo_params.pickle, but for the floor, which it does not know; only "
+        "for two cameras, without fisheye lenses.",
         "<camera>_picture_file": "How that camera was calibrated: corners that were found, how far they are from where "
         "they should be, and a picture without the lens's distortion. Only for method=board.",
         "error": "Reprojection error: root mean square of the distances between corners seen and expected, in pixels; "
@@ -41,7 +68,8 @@ class Calibrate(Analysis):
         "axes": "Those of the scene, in words.",
         "cameras": "Their names, in order.",
         "camera_reports": "By camera: error in pixels, size, focal_length, principal_point, distortion; how many "
-        "pictures there were, the error of each that was used, and of each that was left_out the reason.",
+        "pictures there were, the error of each that was used, and of each that was left_out the reason. Frames of "
+        "videos are counted from 0.",
         "distances": "From camera to camera: check them with a ruler.",
         "boards": "How many boards, each seen by some of the cameras, the calibration is made of.",
         "warnings": "What should be looked at before the calibration is trusted, as sentences; also among the notes.",
@@ -81,7 +109,8 @@ class Calibrate(Analysis):
                 gt=0,
                 le=1e6,
                 description="The side of a square, in unit; needed where a unit is given. Left out: 1, and all "
-                "distances are in squares.",
+                "distances are in squares. For method=import: what the file's length 1 is, such as square=30 unit=mm for "
+                "what DeepLabCut has calibrated.",
             ),
         ] = None
         unit: Annotated[
@@ -98,12 +127,8 @@ class Calibrate(Analysis):
             Field(gt=0, description="Of a charuco board: the side of a marker, in unit. Left out: 3/4 of a square."),
         ] = None
         dictionary: Annotated[
-            str,
-            Field(
-                pattern=r"^([4-7]X[4-7]_(50|100|250|1000)|ARUCO_ORIGINAL|APRILTAG_(16h5|25h9|36h10|36h11))$",
-                description="Of a charuco board: its set of markers, as OpenCV calls it without DICT_: 4X4_50 …, "
-                "APRILTAG_36h11 ….",
-            ),
+            Dictionary,
+            Field(description="Of a charuco board: its set of markers, as OpenCV calls it without DICT_."),
         ] = "4X4_50"
         every: Annotated[
             int | None,
@@ -157,6 +182,8 @@ class Calibrate(Analysis):
                 if not CAMERA.match(name):
                     raise ValueError(f"A camera cannot be called {name!r}: use letters, digits, spaces, dots, - and _.")
             if self.method == "import":
+                if self.square is not None and self.unit is None:
+                    raise ValueError(f"Say in which unit a square is {self.square:g} wide: unit=mm, for example.")
                 return self
             if self.columns is None or self.rows is None:
                 missing = " and ".join(name for name in ("columns", "rows") if getattr(self, name) is None)
@@ -216,8 +243,10 @@ def _calibrate(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
         job.note(warning)
     looked = sum(len(each.labels) for each in views)
     job.progress(looked, looked, "pictures")
-    told = found.as_json()
-    return {**told, **_files(job, found.rig), **pictures, "camera_reports": told["cameras"], **_names(found.rig)}
+    told, files = found.as_json(), _files(job, found.rig)
+    if found.floor and files["stereo_file"]:
+        job.note("stereo_file does not know the floor: its axes are those of the first camera. calibration_file does.")
+    return {**told, **files, **pictures, "camera_reports": told["cameras"], **_names(found.rig)}
 
 
 def _sources(inputs: Sequence[InputFile]) -> list[Source]:
@@ -245,10 +274,9 @@ def _sources(inputs: Sequence[InputFile]) -> list[Source]:
 
 def _floor(wanted: int, views: Sequence[CameraViews]) -> int:
     """Return which of the pictures that were looked into is the one of the floor: of a video, a frame's number."""
-    labels = views[0].labels
-    if not labels[0].startswith("frame 1 ("):
+    numbers = views[0].numbers
+    if len(numbers) == numbers[-1] + 1:  # all were looked into: one that is not among them there is not
         return wanted
-    numbers = [int(label.split()[1]) - 1 for label in labels]
     if wanted not in numbers:
         near = min(numbers, key=lambda number: abs(number - wanted))
         raise AnalysisFailed(
@@ -266,6 +294,14 @@ def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
     names = wanted.names or ([each.camera for each in job.inputs] if len(job.inputs) > 1 else [])
     size = (wanted.size[0], wanted.size[1]) if wanted.size else None
     rig = calibrations.read([each.path for each in job.inputs], names=names, size=size, unit=wanted.unit or "")
+    for name in rig.names:
+        if not CAMERA.match(name):
+            raise AnalysisFailed(
+                f"The file has a camera {name[:50]!a}, which is no name for a camera here: use letters, digits, "
+                "spaces, dots, - and _.",
+                hint=f"Give the {len(rig)} cameras other names with the parameter names.",
+                kind="CalibrationUnreadable",
+            )
     if not rig.unit:
         job.note("The file does not say in which unit it measures. Import it with unit, if you know.")
     elif wanted.unit and wanted.unit != rig.unit:
@@ -280,6 +316,29 @@ def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
         **_files(job, rig),
         **_names(rig),
     }
+
+
+def _measured(job: Job[Calibrate.Parameters], rig: Rig) -> Rig:
+    """Return imported cameras in the unit that is wanted, where the file measures in squares or does not say it."""
+    from dlc_jupyter.pose3d import calibrations
+
+    unit, square = job.parameters.unit, job.parameters.square
+    if rig.unit not in ("", calibrations.SQUARES):
+        if unit and (unit != rig.unit or square):
+            job.note(f"The file says that it measures in {rig.unit}: it was taken as it is.")
+        return rig
+    if not unit:
+        if not rig.unit:
+            job.note("The file does not say in which unit it measures. Import it with unit, if you know.")
+        return rig
+    if rig.unit and unit != rig.unit and square is None:
+        raise AnalysisFailed(
+            f"The file does not say that it measures in {unit}: DeepLabCut measures in squares of its board.",
+            hint=f"Say how large a square is, such as square=30 for 30 {unit}; or square=1, if you know that it "
+            f"measures in {unit} already.",
+            kind="SquareUnknown",
+        )
+    return calibrations.in_unit(rig, unit, square or 1.0)
 
 
 def _names(rig: Rig) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import Media, inspect, seconds
 from dlc_jupyter.pose3d.boards import Board, Corners, NotSeen, Picture
+from dlc_jupyter.pose3d.multiview import check_beginnings, check_rates
 
 #: Into so many pictures of a video is looked, unless it is said which ones.
 LOOKED_INTO = 300
@@ -71,6 +73,10 @@ class CameraViews:
         By the picture's number; only where the board was found.
     left_out : dict of int to str
         Why a picture was not used.
+    numbers : list of int
+        Which picture, or which frame of the video, each of `labels` is: counted from 0.
+    notes : list of str
+        What the user should know of the videos.
     """
 
     camera: str
@@ -78,6 +84,8 @@ class CameraViews:
     labels: list[str] = field(default_factory=list)
     corners: dict[int, Corners] = field(default_factory=dict)
     left_out: dict[int, str] = field(default_factory=dict)
+    numbers: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _kept: dict[int, bytes] = field(default_factory=dict)
     _every: int = 1
 
@@ -116,7 +124,8 @@ def look(
     every : int, optional
         Look into every so-maniest frame of the videos; where left out, into about `LOOKED_INTO` of them.
     truncate : bool
-        Leave the rest of longer videos, or pictures beyond the number of the others, out.
+        Leave the rest of longer videos, or pictures beyond the number of the others, out, and take the frames of
+        videos of different rates for the same moments.
     progress : callable
         Called with the number of pictures looked into, and of all.
 
@@ -128,9 +137,9 @@ def look(
     Raises
     ------
     AnalysisFailed
-        Different numbers of pictures (kind ``LengthMismatch``), different sizes within a camera (``SizeChanges``),
-        no readable picture (``NotAPicture``), a video that cannot be read, or a board that is nowhere to be seen
-        (``BoardNotFound``).
+        Different numbers of pictures (kind ``LengthMismatch``), videos of different rates (``RateMismatch``), different
+        sizes within a camera (``SizeChanges``), no readable picture (``NotAPicture``), a video that cannot be read or
+        is damaged, or a board that is nowhere to be seen (``BoardNotFound``).
     """
     names = [source.camera for source in sources]
     if len(set(names)) != len(names):
@@ -143,7 +152,8 @@ def look(
         )
     readers = [_reader(source) for source in sources]
     count = _common_length(readers, truncate)
-    videos = any(isinstance(reader, _Video) for reader in readers)
+    videos = [reader for reader in readers if isinstance(reader, _Video)]
+    notes = _check_moments(videos, truncate)
     step = (every or max(1, count // LOOKED_INTO)) if videos else 1
     numbers = range(0, count, step)
     total, looked = len(numbers) * len(readers), 0
@@ -154,13 +164,16 @@ def look(
             instead, tried = "", 0
             for some in reader.read(numbers):
                 for number, (grey, seen) in zip(some.numbers, pool.map(_find(board), some.pictures), strict=True):
+                    views.numbers.append(number)
                     _take(views, number // step, reader.label(number), grey, seen)
                 if not views.corners and not instead and len(views.labels) * _TRIED > tried * len(numbers):
                     instead, tried = _instead(board, some.pictures[0]), tried + 1
                 looked += len(some.numbers)
                 progress(looked, total)
+            views.notes += [f"{views.camera}: {note}" for note in reader.notes]
             found.append(views)
             _check_found(board, views, instead)
+    found[0].notes += notes
     return found
 
 
@@ -235,6 +248,7 @@ class _Pictures:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.count = len(source.pictures)
+        self.notes: list[str] = []
 
     def label(self, number: int) -> str:
         labels = self.source.labels
@@ -258,28 +272,45 @@ def _read(path: Path) -> Picture | None:
 class _Video:
     def __init__(self, source: Source, video: Path) -> None:
         self.source = source
-        self._video, self._media = video, _inspected(source.camera, video)
-        self.count = self._media.frames
+        self._video, self.media = video, _inspected(source.camera, video)
+        self.count = self.media.frames
+        self.notes = list(self.media.notes)
 
     def label(self, number: int) -> str:
-        return f"frame {number + 1} ({seconds(self._media.times[number])})"
+        return f"frame {number} ({seconds(self.media.times[number])})"
 
     def read(self, numbers: range) -> Iterator[_Some]:
-        with Frames(self._video, self._media, size=8, stop=numbers.stop, step=numbers.step) as frames:
+        with Frames(self._video, self.media, size=8, stop=numbers.stop, step=numbers.step) as frames:
             for batch in frames:
                 grey = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2GRAY), np.uint8) for each in batch.pictures]
                 some = _Some(batch.numbers, grey)
                 frames.release(batch)
                 yield some
-        frames.account()
+        with _explained(self.source.camera):
+            self.notes += frames.account()
 
 
 def _inspected(camera: str, video: Path) -> Media:
-    try:
+    with _explained(camera):
         media = inspect(video)
+        media.check_whole()
+        return media
+
+
+@contextmanager
+def _explained(camera: str) -> Iterator[None]:
+    """Say of which camera's video an error is."""
+    try:
+        yield
     except AnalysisFailed as error:
         raise AnalysisFailed(f"The video of {camera}: {error.message}", hint=error.hint, kind=error.kind) from error
-    return media
+
+
+def _check_moments(videos: Sequence[_Video], truncate: bool) -> list[str]:
+    """Refuse videos whose frames are not of the same moments; return what the user should know."""
+    names = [each.source.camera for each in videos]
+    check_beginnings(names, [each.media.leading for each in videos])
+    return check_rates(names, [float(each.media.fps) for each in videos], truncate=truncate)
 
 
 def _reader(source: Source) -> _Pictures | _Video:

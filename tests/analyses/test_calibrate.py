@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from dlc_jupyter import demo
 from dlc_jupyter.analyses.base import find_analysis
+from dlc_jupyter.analyses.calibrate import Dictionary
 from dlc_jupyter.demo import boards
 from dlc_jupyter.demo.stereo import RIG
 from dlc_jupyter.errors import AnalysisFailed, BadRequest
@@ -135,6 +138,16 @@ def test_the_board_of_one_picture_is_the_floor(calibrate, shown) -> None:
         calibrate(shown, floor=40)
 
 
+def test_pictures_that_are_called_as_frames_are_pictures(calibrate, shown, tmp_path) -> None:
+    renamed = {}
+    for camera, paths in shown.items():
+        (tmp_path / camera).mkdir()
+        renamed[camera] = [tmp_path / camera / f"frame {3 * each + 1} ({each}).jpg" for each in range(COUNT)]
+        for path, target in zip(paths, renamed[camera], strict=True):
+            target.write_bytes(path.read_bytes())
+    assert calibrate(renamed, floor=1).result["axes"] == "the board of frame 4 (1).jpg, z up"
+
+
 @pytest.fixture(scope="session")
 def films(shown, tmp_path_factory) -> dict[str, Path]:
     """The same pictures as videos, each for two frames."""
@@ -151,8 +164,8 @@ def test_videos_of_a_board_become_calibrated_cameras(calibrate, films) -> None:
     assert_true(calibrations.read(result["calibration_file"]))
     report = result["camera_reports"][0]
     assert report["pictures"] == COUNT
-    assert report["used"][1]["picture"] == "frame 3 (0.20 s)"
-    assert calibrate(films, every=2, floor=4).result["axes"] == "the board of frame 5 (0.40 s), z up"
+    assert report["used"][1]["picture"] == "frame 2 (0.20 s)"
+    assert calibrate(films, every=2, floor=4).result["axes"] == "the board of frame 4 (0.40 s), z up"
     failed = fails(calibrate, films, every=2, floor=5)
     assert failed.message == "Frame 5 was not looked into, and so cannot be that of the floor."
     assert failed.hint == "Give floor=4, or every=1."
@@ -193,15 +206,38 @@ def test_a_toml_is_imported_as_it_is(bring) -> None:
 
 
 def test_deeplabcut_s_pickle_is_imported_under_the_names_that_are_given(bring) -> None:
-    pickle = demo.MODEL_3D.parent / "camera_matrix" / "stereo_params.pickle"
-    ran = bring({"": pickle}, names="left,right")
+    stereo = demo.MODEL_3D.parent / "camera_matrix" / "stereo_params.pickle"
+    ran = bring({"": stereo}, names="left,right")
     assert (ran.result["cameras"], ran.result["unit"], ran.result["error"]) == (["left", "right"], "squares", None)
     assert_true(calibrations.read(ran.result["calibration_file"]), 1e-6)
-    told = bring({"": pickle}, unit="mm")
+    told = bring({"": stereo}, unit="mm")
     [note] = told.notes
     assert note == "The file says that it measures in squares: it is not taken for mm."
-    wrong = fails(bring, {"": pickle}, names=["left", "right", "top"])
+    wrong = fails(bring, {"": stereo}, names=["left", "right", "top"])
     assert "has 2 cameras" in wrong.message
+
+
+def test_squares_become_millimetres_knowingly(bring, tmp_path) -> None:
+    """DeepLabCut's boards have squares of length 1, and its file does not say how large they were."""
+    pickle = calibrations.write_stereo_pickle(calibrations.in_unit(RIG, "", 1 / 30), tmp_path / "stereo_params.pickle")
+    assert bring({"": pickle}).result["unit"] == "squares"
+    failed = fails(bring, {"": pickle}, unit="mm")
+    assert (failed.kind, "square=30" in failed.hint) == ("SquareUnknown", True)
+    result = bring({"": pickle}, unit="mm", square=30).result
+    assert (result["unit"], result["distances"][0]["distance"]) == ("mm", pytest.approx(APART, rel=1e-5))
+    assert_true(calibrations.read(result["calibration_file"]), 1e-6)
+
+
+def test_our_own_stereo_file_says_its_unit_and_deeplabcut_s_axes(bring, calibrate, shown) -> None:
+    made = calibrate(shown, floor=1)
+    assert [note for note in made.notes if note.startswith("stereo_file does not know the floor")]
+    back = bring({"": made.result["stereo_file"]}).result
+    assert back["unit"] == "mm"
+    assert back["distances"][0]["distance"] == pytest.approx(made.result["distances"][0]["distance"], rel=1e-6)
+    assert back["axes"].startswith("those of camera-1, rectified")
+    whole = bring({"": made.result["calibration_file"]}, unit="cm", square=3)
+    assert (whole.result["axes"], whole.result["unit"]) == ("those of the calibration, z up", "mm")
+    assert whole.notes == ["The file says that it measures in mm: it was taken as it is."]
 
 
 def test_a_file_of_opencv_for_each_camera_is_imported(bring, tmp_path) -> None:
@@ -216,12 +252,14 @@ def test_a_file_of_opencv_for_each_camera_is_imported(bring, tmp_path) -> None:
         storage.release()
         files[name] = path
     failed = fails(bring, files)
-    assert "size" in failed.message + failed.hint
+    assert "with the parameter size, such as size=640,480" in failed.hint
     ran = bring(files, size="640,480")
     assert ran.result["cameras"] == ["left", "right"]
     assert_true(calibrations.read(ran.result["calibration_file"]), 1e-6)
     assert ran.notes == ["The file does not say in which unit it measures. Import it with unit, if you know."]
     assert bring(files, size="640,480", unit="mm").result["unit"] == "mm"
+    larger = bring(files, size="640,480", unit="mm", square=30).result
+    assert larger["distances"][0]["distance"] == pytest.approx(30 * APART, rel=1e-5)
 
 
 def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(bring, tmp_path) -> None:
@@ -231,6 +269,16 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(bring, tmp_pat
     failed = fails(bring, {"": bad})
     assert failed.kind == "CalibrationUnreadable"
     assert not proof.exists()
+
+
+@pytest.mark.parametrize("name", ['left "1"', "a/b", "lef\ud800t"])
+def test_a_file_with_names_that_no_model_may_have_is_refused_until_others_are_given(bring, tmp_path, name) -> None:
+    path = tmp_path / "stereo_params.pickle"
+    path.write_bytes(pickle.dumps({f"{name}-right": calibrations.stereo_parameters(RIG)}))
+    failed = fails(bring, {"": path})
+    assert (failed.kind, ascii(name) in failed.message) == ("CalibrationUnreadable", True)
+    assert failed.hint == "Give the 2 cameras other names with the parameter names."
+    assert bring({"": path}, names="left,right").result["cameras"] == ["left", "right"]
 
 
 def test_what_is_no_calibration_is_refused(bring, films) -> None:
@@ -250,8 +298,10 @@ def test_what_is_no_calibration_is_refused(bring, films) -> None:
         ({"columns": 8, "rows": 5, "unit": "mm"}, "Say how large a square is, in mm"),
         ({"columns": 8, "rows": 5, "names": ["left"]}, "names and size are for method=import"),
         ({"columns": 8, "rows": 5, "board": "charuco", "square": 10, "marker": 12}, "must be smaller than a square"),
-        ({"columns": 8, "rows": 5, "dictionary": "8X8_50"}, "'8X8_50' is not possible"),
+        ({"columns": 8, "rows": 5, "dictionary": "8X8_50"}, "4X4_50"),
+        ({"columns": 8, "rows": 5, "dictionary": "4X5_50"}, "4X4_50"),
         ({"columns": 8, "rows": 5, "every": 0}, "greater than or equal to 1"),
+        ({"method": "import", "square": 30}, "Say in which unit a square is 30 wide"),
         ({"method": "import", "size": [640]}, "at least 2"),
         ({"method": "import", "names": ["left", "a/b"]}, "A camera cannot be called 'a/b'"),
         ({**BOARD, "cameras": {"left": "1a", "../b": "2b"}}, "A camera cannot be called '../b'"),
@@ -280,5 +330,5 @@ def test_only_what_is_imported_may_be_one_file() -> None:
 def test_every_set_of_markers_that_boards_know_may_be_named() -> None:
     from dlc_jupyter.pose3d.boards import DICTIONARIES
 
-    for name in DICTIONARIES:
-        assert find_analysis("calibrate").validate({**BOARD, "dictionary": name}).dictionary == name
+    assert get_args(Dictionary) == DICTIONARIES
+    assert find_analysis("calibrate").validate({**BOARD, "dictionary": "7X7_1000"}).dictionary == "7X7_1000"

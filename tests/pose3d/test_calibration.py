@@ -96,7 +96,8 @@ def test_videos_are_looked_into_once_from_start_to_end(rendered, tmp_path) -> No
     steps: list[tuple[int, int]] = []
     views = look(BOARD, made, every=3, progress=lambda done, total: steps.append((done, total)))
     assert steps[-1] == (36, 36)
-    assert views[0].labels[1].startswith("frame 4 (0.1")
+    assert views[0].labels[1].startswith("frame 3 (0.1")
+    assert views[1].numbers == list(range(0, 54, 3))
     assert_right(calibrate(BOARD, views), truth)
 
 
