@@ -69,4 +69,4 @@ def test_and_where_the_first_frames_cannot_be_decoded(tmp_path):
     assert list(batches(path)) == [(row, pytest.approx((row + leading) / 30)) for row in range(count - leading)]
     assert list(batches(path, mark=True)) == [(row, pytest.approx(row / 30)) for row in range(count)]
     with Frames(path, inspect(path)) as frames:
-        assert frames.name(0) == f"Frame {leading + 1} of the video ({leading / 30:.2f} s)"
+        assert frames.name(0) == f"Frame {leading} of the video (counted from 0; {leading / 30:.2f} s)"
