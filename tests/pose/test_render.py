@@ -254,7 +254,7 @@ def test_frames_that_are_left_out_end_all_although_there_are_enough(tmp_path):
 
 
 def test_a_frame_that_is_missing_is_named(draw):
-    with pytest.raises(AnalysisFailed, match=f"Frame {FRAMES + 1} of the video") as failed:
+    with pytest.raises(AnalysisFailed, match=f"Frame {FRAMES} of the video") as failed:
         draw(FRAMES + 1)
     assert failed.value.kind == "VideoCutShort"
 
