@@ -28,8 +28,6 @@ if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor 
     from dlc_jupyter.pose3d.tracks import Poses3D
     from dlc_jupyter.pose3d.triangulation import Method
 
-#: DeepLabCut's for a 3D project that says nothing else.
-PCUTOFF = 0.4
 #: Frames that the median filter goes over; DeepLabCut's own number.
 _WINDOW = 5
 #: What a scorer may be called: the name is part of those of files.
@@ -116,6 +114,8 @@ class Setup:
     recordings : list of Recording
         By camera.
     method : Method
+    offsets : list of int
+        By how many frames each video is read later.
     frames : int
         Of the scene.
     """
@@ -126,18 +126,13 @@ class Setup:
     stereo: dict[str, Any] | None
     recordings: list[Recording]
     method: Method
+    offsets: list[int]
     frames: int
 
     @property
     def media(self) -> list[Media]:
         """Of each video."""
         return [each.media for each in self.recordings]
-
-    @property
-    def offsets(self) -> list[int]:
-        """By how many frames each video is read later."""
-        given = self.job.parameters.frame_offset or {}
-        return [int(given.get(name, 0)) for name in self.rig.names]
 
     @property
     def work(self) -> int:
@@ -156,7 +151,7 @@ def set_up(job: Job[Any]) -> Setup:
         The calibration cannot be used, a video cannot be read or is not as large as its camera's picture was when it
         was calibrated, or the videos are of different length or rate.
     """
-    from dlc_jupyter.pose3d.multiview import check_rates, common_frames
+    from dlc_jupyter.pose3d.multiview import check_beginnings, check_rates, common_frames
 
     assert job.model is not None
     wanted, model = job.parameters, read_model("", job.model)
@@ -166,14 +161,14 @@ def set_up(job: Job[Any]) -> Setup:
     stereo = _stereo(model, rig, wanted)
     recordings = [open_video(job, number, each) for number, each in enumerate(poses_by(wanted, model))]
     media = [each.media for each in recordings]
-    _check_beginnings(rig, media)
+    check_beginnings(rig.names, [each.leading for each in media])
     check_sizes(rig, media)
     truncate = wanted.on_length_mismatch == "truncate"
-    if not truncate:
-        check_rates(rig.names, [float(each.fps) for each in media])
-    offsets = [(wanted.frame_offset or {}).get(name, 0) for name in rig.names]
+    check_rates(rig.names, [float(each.fps) for each in media], truncate=truncate)
+    given = wanted.frame_offset or {}
+    offsets = [int(given.get(name, 0)) for name in rig.names]
     frames = common_frames(rig.names, [each.frames for each in media], offsets, truncate=truncate)
-    return Setup(job, model, rig, stereo, recordings, _method(model, wanted, stereo), frames)
+    return Setup(job, model, rig, stereo, recordings, _method(model, wanted, stereo), offsets, frames)
 
 
 def cameras_of(model: Model) -> Rig:
@@ -211,22 +206,8 @@ def check_sizes(rig: Rig, media: Sequence[Media]) -> None:
             )
 
 
-def _check_beginnings(rig: Rig, media: Sequence[Media]) -> None:
-    """Refuse videos without their first frames: row 0 of their poses is of another moment than that of the others."""
-    from dlc_jupyter.pose.media import REPAIR
-
-    for name, each in zip(rig.names, media, strict=True):
-        if each.leading:
-            raise AnalysisFailed(
-                f"The video of {name} begins with {each.leading} frames that cannot be decoded, because what was "
-                "before them was cut away: its frames would not belong to those of the others.",
-                hint=REPAIR,
-                kind="VideoDamaged",
-            )
-
-
 def _method(model: Model, wanted: Any, stereo: dict[str, Any] | None) -> Method:
-    from dlc_jupyter.pose3d.triangulation import Method
+    from dlc_jupyter.pose3d.triangulation import PCUTOFF, Method
 
     said = read_config(model.config).get("pcutoff")
     pcutoff = wanted.pcutoff if wanted.pcutoff is not None else said if isinstance(said, int | float) else PCUTOFF
@@ -268,7 +249,7 @@ def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
     scorer = str(read_config(setup.model.config).get("scorername_3d") or "")
     folder = job.scratch / "points"
     folder.mkdir()
-    order = _order(tables, setup, views)
+    order, told_order = _order(tables, setup, views, corners)
     made = tracks3d.make(
         rig,
         views,
@@ -277,12 +258,13 @@ def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
         "scene",
         setup.method,
         scorer=scorer if _SCORER.match(scorer) else tracks3d.SCORER,
-        order=order[0],
+        order=order,
         stereo=setup.stereo,
         save_as_csv=save_as_csv,
+        threads=job.threads,
         progress=lambda share: told_points(share * setup.frames),
     )
-    notes += [*order[1], *(finding.message for finding in made.findings), *_remarks(setup, made)]
+    notes += [*told_order, *(finding.message for finding in made.findings), *_remarks(setup, made)]
     afterwards = next(iter(origins.values())).get("afterwards", {})
     cameras = {name: {key: each[key] for key in each if key != "afterwards"} for name, each in origins.items()}
     result |= {
@@ -325,13 +307,21 @@ def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, 
     return smoothed.h5, {**result, f"{prefix}filtered_h5_file": smoothed.h5}, about
 
 
-def _order(tables: Sequence[Path], setup: Setup, views: MultiView) -> tuple[Any, list[str]]:
+def _order(
+    tables: Sequence[Path], setup: Setup, views: MultiView, corners: Sequence[tuple[int, int]]
+) -> tuple[Any, list[str]]:
     """Return which animal is which where DeepLabCut says it, and what the user should know of that."""
     from dlc_jupyter.pose3d import deeplabcut as deeplabcut3d
     from dlc_jupyter.pose3d.epipolar import match_individuals
 
     if setup.stereo is None or len(views.keypoints.individuals) < 2:
         return None, []
+    if any(setup.offsets) or any(map(any, corners)):
+        # It reads the tables as they are: row by row, from the corner of the part that was analysed.
+        return None, [
+            "Which animal is which was found by the cameras' geometry: DeepLabCut cannot tell where videos are read "
+            "later, or where parts of the pictures were analysed."
+        ]
     order = deeplabcut3d.match_individuals(tables, setup.stereo, setup.method.pcutoff)
     if order is None:
         return None, ["DeepLabCut cannot tell which animal is which: they were matched by the cameras' geometry."]
@@ -356,10 +346,8 @@ def _remarks(setup: Setup, made: Poses3D) -> Iterator[str]:
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{name} has {frames}" for name, frames in counts.items())
         yield f"The videos are of different length ({told} frames): the scene has {setup.frames}."
-    try:
-        check_rates(setup.rig.names, [float(each.fps) for each in setup.media])
-    except AnalysisFailed as error:
-        yield f"{error.message} Frame by frame they were taken for the same moments."
+    # What is not to go on has been refused before.
+    yield from check_rates(setup.rig.names, [float(each.fps) for each in setup.media], truncate=True)
 
 
 def _told(setup: Setup, made: Poses3D, views: MultiView) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.media import REPAIR
 from dlc_jupyter.pose.tables import COORDS, SINGLE, PoseTable
 from dlc_jupyter.pose3d.epipolar import Sample, windows
 from dlc_jupyter.pose3d.triangulation import is_seen
@@ -226,23 +227,64 @@ def common_frames(
     return common
 
 
-def check_rates(names: Sequence[str], rates: Sequence[float]) -> None:
+def check_rates(names: Sequence[str], rates: Sequence[float], *, truncate: bool = False) -> list[str]:
     """Refuse videos of different frame rates, in frames a second.
+
+    Parameters
+    ----------
+    truncate : bool
+        Whether frames with the same number are taken for the same moment nevertheless.
+
+    Returns
+    -------
+    list of str
+        What the user should know, where that is so.
 
     Raises
     ------
     AnalysisFailed
         They differ by more than containers round them (kind ``RateMismatch``).
     """
+    if not rates:
+        return []
     fastest, slowest = int(np.argmax(rates)), int(np.argmin(rates))
-    if rates[fastest] > rates[slowest] * _SAME_RATE:
+    if rates[fastest] <= rates[slowest] * _SAME_RATE:
+        return []
+    told = (
+        f"The videos are of different frame rate: {names[fastest]} has {rates[fastest]:.6g} frames a second, "
+        f"{names[slowest]} has {rates[slowest]:.6g}."
+    )
+    if not truncate:
         raise AnalysisFailed(
-            f"The videos are of different frame rate: {names[fastest]} has {rates[fastest]:.6g} frames a second, "
-            f"{names[slowest]} has {rates[slowest]:.6g}.",
+            told,
             hint="Cameras must take their pictures at the same moments. If they did, and only the files say otherwise, "
             "go on with on_length_mismatch=truncate.",
             kind="RateMismatch",
         )
+    return [f"{told} Frame by frame they were taken for the same moments."]
+
+
+def check_beginnings(names: Sequence[str], leading: Sequence[int]) -> None:
+    """Refuse videos without their first frames: what is decoded first is of another moment than that of the others.
+
+    Parameters
+    ----------
+    leading : sequence of int
+        With how many frames that cannot be decoded each video begins, see `dlc_jupyter.pose.media.Media`.
+
+    Raises
+    ------
+    AnalysisFailed
+        One begins with such frames (kind ``VideoDamaged``).
+    """
+    for name, count in zip(names, leading, strict=True):
+        if count:
+            raise AnalysisFailed(
+                f"The video of {name} begins with {count} frames that cannot be decoded, because what was before them "
+                "was cut away: its frames would not belong to those of the others.",
+                hint=REPAIR,
+                kind="VideoDamaged",
+            )
 
 
 def _animals(keypoints: Keypoints) -> str:

@@ -73,6 +73,7 @@ def make(
     order: NDArray[np.int64] | None = None,
     stereo: Mapping[str, Any] | None = None,
     save_as_csv: bool = False,
+    threads: int | None = None,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Poses3D:
     """Triangulate the poses of all cameras, and write the files, each at once when all are whole.
@@ -89,6 +90,8 @@ def make(
         As in `Poses3D`. It is found out when left out.
     stereo : mapping, optional
         What ``stereo_params.pickle`` has of the two cameras, for ``_meta.pickle``.
+    threads : int, optional
+        Processor threads that may be used, as for `dlc_jupyter.pose3d.triangulation.triangulate`.
     progress : callable
         Told which share of the work is done, from 0 to 1. What it raises ends the work.
 
@@ -112,7 +115,7 @@ def make(
 
     def pieces() -> Iterator[tuple[range, Triangulated]]:
         for numbers, pixels, likelihood in views.pieces(frames):
-            found = triangulate(rig, pixels, likelihood, method)
+            found = triangulate(rig, pixels, likelihood, method, threads=threads)
             quality.add(found)
             yield numbers, found
             progress(_SAMPLED + (1 - _SAMPLED) * numbers.stop / frames)

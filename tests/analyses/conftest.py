@@ -113,6 +113,7 @@ def run_several(deeplabcut, tmp_path) -> Run:
         earlier: Ran | None = None,
         kept: Path | None = None,
         told: list[tuple[str, dict[str, Any]]] | None = None,
+        threads: int = 1,
         **parameters: Any,
     ) -> Ran:
         nonlocal runs
@@ -138,6 +139,7 @@ def run_several(deeplabcut, tmp_path) -> Run:
             inputs=inputs,
             scratch=scratch,
             model=model,
+            threads=threads,
             poses=poses,
             earlier=_staged(earlier, scratch / "earlier", Earlier) if earlier else None,
             report=lambda kind, values: ran.told.append((kind, dict(values))),

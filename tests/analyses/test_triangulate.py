@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from dlc_jupyter.errors import AnalysisFailed, BadRequest
 from dlc_jupyter.pose.models import Models
 from dlc_jupyter.pose.projects import read_model
 from dlc_jupyter.pose3d import deeplabcut as deeplabcut3d
+from dlc_jupyter.pose3d import triangulation
 from dlc_jupyter.pose3d.calibrations import write_toml
 from dlc_jupyter.pose3d.cameras import Rig
 from tests.analyses.recordings import CAMERAS, DISTANCE, FRAMES, clips, exact, given, truth
@@ -191,6 +193,53 @@ def test_poses_of_a_part_of_the_picture_count_from_its_corner(quick, tmp_path) -
     assert ran.result["analysed_parts"]["camera-1"] == (32, 640, 20, 480)
 
 
+def two_animals(folder: Path, truths: Sequence[np.ndarray], corner: tuple[int, int] = (0, 0)) -> list[Poses]:
+    """The exact poses of two animals, whose places of each camera are `truths`, shape (frames, 2 x body parts, 3)."""
+    folder.mkdir()
+    x, y = corner
+    pixels = [RIG.project(each)[number] for number, each in enumerate(truths)]
+    part, names = (x, 640, y, 480), ("one", "other")
+    return [
+        given(folder, 0, pixels[0], individuals=names),
+        given(folder, 1, pixels[1] - corner, part=part, individuals=names),
+    ]
+
+
+def test_animals_are_matched_in_the_frames_and_pixels_that_belong_together(quick, tmp_path) -> None:
+    late = 12
+    # The other animal goes where the first one was: in rows that do not belong together they are taken for each other.
+    ways = np.concatenate([truth()[late : late + 2 * FRAMES], truth()[: 2 * FRAMES]], axis=1)
+    poses = two_animals(tmp_path / "late", [ways[:FRAMES], ways[late : late + FRAMES]])
+    ran = quick(poses=poses, method="deeplabcut", frame_offset={"camera-2": -late})
+    assert ran.result["individual_order"] == [[0, 1], [0, 1]]
+    assert [note for note in ran.notes if "DeepLabCut cannot tell where videos are read later" in note]
+    found = pd.read_hdf(ran.result["h5_file"]).to_numpy().reshape(FRAMES, -1, 3)
+    np.testing.assert_allclose(found[late:], ways[late:FRAMES], atol=1e-2)
+    # And here the other one is beside the first by what the corner of the analysed part is.
+    beside = np.concatenate([truth()[:FRAMES], truth()[:FRAMES] + np.array([0, -120, 0])], axis=1)
+    poses = two_animals(tmp_path / "part", [beside, beside], corner=(0, 128))
+    ran = quick(poses=poses, method="deeplabcut")
+    assert ran.result["individual_order"] == [[0, 1], [0, 1]]
+    # Where nothing is read later or cut out, DeepLabCut is asked.
+    ran = quick(poses=two_animals(tmp_path / "whole", [beside, beside]), method="deeplabcut")
+    assert (ran.result["individual_order"], ran.notes) == ([[0, 1], [0, 1]], [])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_points_are_found_with_as_many_threads_as_the_analysis_may_use(quick, monkeypatch, threads) -> None:
+    pools: list[int] = []
+
+    class Pool(triangulation.ThreadPoolExecutor):
+        def __init__(self, workers: int) -> None:
+            pools.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr(triangulation, "ThreadPoolExecutor", Pool)
+    ran = quick(threads=threads)
+    assert set(pools) == {threads}
+    np.testing.assert_allclose(points(ran.result["h5_file"]), truth()[:FRAMES], atol=1e-3)
+
+
 def test_linear_and_refined_points_are_those_of_exact_poses_too(quick) -> None:
     for parameters in ({"method": "linear"}, {"refine": True}, {"method": "deeplabcut"}, {"max_error": 2.0}):
         ran = quick(**parameters)
@@ -321,8 +370,9 @@ def test_swapped_videos_are_told(run_several, tmp_path) -> None:
     poses = exact(tmp_path / "given", (100, 100))[::-1]
     ran = run_several("triangulate", videos, poses=poses, filterpredictions=False)
     [warning] = ran.result["warnings"]
-    assert warning["kind"] == "swapped"
-    assert "swapped" in ran.notes[0] or "order" in ran.notes[0]
+    assert (warning["kind"], warning["cameras"]) == ("swapped", CAMERAS)
+    assert ran.notes == [warning["message"]]
+    assert ran.notes[0].startswith("The videos of camera-1 and camera-2 may be swapped")
 
 
 def test_the_same_poses_of_both_cameras_and_poses_of_nan_are_refused(quick, tmp_path) -> None:
