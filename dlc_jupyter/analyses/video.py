@@ -17,6 +17,7 @@ from dlc_jupyter.analyses.poses import (
     Recording,
     describe,
     find_poses,
+    offer_poses,
     open_video,
     provenance,
 )
@@ -37,7 +38,7 @@ class Video(PoseAnalysis):
         "poses_file": "The same in the compact form of GET /file/{file_id}/poses, all frames.",
         "full_file": "DeepLabCut's _full.pickle: all that the network has found.",
         "parquet_file, nwb_file": "The further files that formats asked for.",
-        "frames": "Rows of the files: row i is frame i of the video.",
+        "frames": "Frames from the first one to the last one that was looked at: row i of the files is frame i.",
         "unreadable_frames": "Numbers, counted from 0, of the frames that could not be decoded (on_bad_frame=mark).",
         "provenance": "Video, model files with their SHA-256, parameters, how many pictures or animals were in a batch "
         "(batch_sizes), versions, device, and what did not go the usual way (fallbacks).",
@@ -50,15 +51,21 @@ class Video(PoseAnalysis):
         ] = 0
         stop: Annotated[
             int | None,
-            Field(ge=1, le=10**9, description="The frame before which to stop. Left out: the end of the video."),
+            Field(
+                ge=1,
+                le=10**9,
+                description="The frame before which to stop; none is looked at from it on, and the rows end with the "
+                "last frame that was. Left out: the end of the video.",
+            ),
         ] = None
         step: Annotated[
             int,
             Field(
                 ge=1,
                 le=10**6,
-                description="Look at every how many-th frame. In all files row i stays frame i: the frames that are "
-                "not looked at have rows of NaN.",
+                description="Look at every how many-th frame. Row i of DeepLabCut's files and of the compact form "
+                "stays frame i: the frames before and between that are not looked at have rows of NaN. Parquet and "
+                "NWB have only the frames that were looked at, with their numbers or times.",
             ),
         ] = 1
         on_bad_frame: Annotated[
@@ -125,8 +132,10 @@ class Video(PoseAnalysis):
             # When all frames have poses, the files are yet to be written.
             progress=lambda done: job.progress(min(done, total - 1), total, "frames"),
         )
+        made = provenance(recording, poses, wanted.model_dump(mode="json"))
+        offer_poses(recording, poses, made)
         job.progress(total, total, "frames")
-        for note in (*poses.notes, *poses.fallbacks, *_unreadable(poses)):
+        for note in (*_beyond(wanted, recording.media.frames), *poses.notes, *poses.fallbacks, *_unreadable(poses)):
             job.note(note)
         return {
             **poses.as_result(),
@@ -134,7 +143,7 @@ class Video(PoseAnalysis):
             "frames": poses.rows,
             "unreadable_frames": poses.unreadable,
             **describe(recording, poses.scorer),
-            "provenance": provenance(recording, poses, wanted.model_dump(mode="json")),
+            "provenance": made,
         }
 
 
@@ -168,11 +177,16 @@ def _further(recording: Recording, wanted: Video.Parameters, poses: Poses, looke
     return made
 
 
+def _beyond(wanted: Video.Parameters, frames: int) -> Iterator[str]:
+    if wanted.stop is not None and wanted.stop > frames:
+        yield f"stop={wanted.stop} is beyond the video's end: it has {frames} frames."
+
+
 def _unreadable(poses: Poses) -> Iterator[str]:
     if poses.unreadable:
-        frames = ", ".join(str(each + 1) for each in poses.unreadable[:10])
+        frames = ", ".join(str(each) for each in poses.unreadable[:10])
         more = len(poses.unreadable) - 10
         yield (
-            f"{len(poses.unreadable)} frames could not be decoded and have rows of NaN: {frames}"
+            f"{len(poses.unreadable)} frames could not be decoded and have rows of NaN (counted from 0): {frames}"
             + (f" and {more} more." if more > 0 else ".")
         )

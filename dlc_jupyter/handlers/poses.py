@@ -11,7 +11,7 @@ from tornado import web
 from dlc_jupyter.errors import BadRequest, NotFound
 from dlc_jupyter.handlers.base import DLCHandler
 from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
-from dlc_jupyter.jobs.record import Record, State
+from dlc_jupyter.jobs.record import Record
 from dlc_jupyter.jobs.scratch import kept_poses
 from dlc_jupyter.pose.compact import MOST_FRAMES, Finished, Growing, Source, answer
 
@@ -32,21 +32,22 @@ class PosesHandler(DLCHandler):
     @operation(
         answers={
             200: Answer(
-                "`DLCP`, then three numbers of 32 bits, little-endian and unsigned: the layout's version (1), the "
-                "length of the header in bytes; the header: a JSON object padded with spaces to a multiple of 4 bytes; "
+                "`DLCP`, then two numbers of 32 bits, little-endian and unsigned: the layout's version (1) and the "
+                "length of the header in bytes; from byte 12 on the header: a JSON object padded with spaces to a "
+                "multiple of 4 bytes; "
                 "then for each frame from `start` on, `count` of them, for each of the `points` x and y in pixels and "
                 "the likelihood, as 32-bit floats, little-endian, NaN where unknown. The header has `scorer`, `points` "
                 "(individual, empty for a single animal, and body part), `frames` (how many have poses so far), "
-                "`start`, `count`, `analysis_id` and `state`: while that is `running` there are more to come; and "
-                "`cropping` where only a part of the picture was analysed: x1, x2, y1, y2 in pixels, and the points "
-                "count from (x1, y1).",
+                "`start`, `count`, `analysis_id` and `state`: while that is `running`, or `queued` again, there are "
+                "more to come; and `cropping` where only a part of the picture was analysed: x1, x2, y1, y2 in pixels, "
+                "and the points count from (x1, y1).",
                 {"type": "string", "format": "binary"},
                 content_type="application/octet-stream",
             )
         },
         refuses={
             400: "The range is none.",
-            404: "There is no such file, or no analysis has made poses of it.",
+            404: "There is no such file or analysis, or it has made no poses of the file.",
             409: "More than one file begins so: `matches` names them.",
         },
         takes=[
@@ -54,7 +55,11 @@ class PosesHandler(DLCHandler):
             Parameter(
                 "stop", f"The frame before which to stop; {MOST_FRAMES} frames at most are sent at a time.", _COUNT
             ),
-            Parameter("analysis_id", "Whose poses. Left out: those of the newest analysis of the video."),
+            Parameter(
+                "analysis_id",
+                "Whose poses. Left out: those of the newest analysis that looks at every frame and the whole picture "
+                "(`start`, `stop`, `step` and `cropping` left out); where none has any, of the newest one.",
+            ),
         ],
     )
     @web.authenticated
@@ -78,14 +83,18 @@ class PosesHandler(DLCHandler):
 
     def _poses(self, prefix: str, analysis_id: str, start: int, stop: int) -> bytes:
         file_id, records = self.services.files.find(prefix).file_id, self.services.records
-        for record in records.looking_at(file_id, analysis_id):
+        found_by = records.looking_at(file_id, analysis_id)
+        for record in sorted(found_by, key=lambda each: not _of_all(each)):  # otherwise they stay newest first
             number = record.file_ids.index(file_id)
             found = self._of(record, number, start, stop)
-            if found is None and record.state == State.RUNNING:  # it may have ended at this very moment
+            if found is None and record.state.active:  # it may have ended at this very moment
                 with contextlib.suppress(NotFound):
                     found = self._of(records.find(record.analysis_id), number, start, stop)
             if found is not None:
                 return found
+        if analysis_id:
+            known = records.find(analysis_id).analysis_id  # or there is no such analysis
+            raise NotFound(f"The analysis {known} has no poses of this file (yet).", reason="no-poses")
         raise NotFound(
             "There are no poses of this file. Ask for the analysis video, and wait until it has begun.",
             reason="no-poses",
@@ -101,7 +110,7 @@ class PosesHandler(DLCHandler):
         return None
 
     def _source(self, record: Record, number: int) -> Source | None:
-        if record.state == State.RUNNING:
+        if record.state.active:
             return Growing.open(kept_poses(self.services.settings.root, record, number))
         result = record.result or {}
         prefix = ""
@@ -112,6 +121,13 @@ class PosesHandler(DLCHandler):
             prefix = f"{cameras[number]}_"
         made = result.get(f"{prefix}poses_file")
         return Finished.open(self.services.files.path(made)) if isinstance(made, str) else None
+
+
+def _of_all(record: Record) -> bool:
+    """Whether an analysis was asked for every frame of its videos, and for all of their pictures."""
+    asked = record.parameters
+    usual = {"start": 0, "stop": None, "step": 1, "cropping": None}
+    return all(asked.get(name, value) == value for name, value in usual.items())
 
 
 pose_handlers: list[tuple[str, type[DLCHandler]]] = [

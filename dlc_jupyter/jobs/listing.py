@@ -70,14 +70,14 @@ class Listing:
     def looking_at(self, file_id: str, prefix: str = "", limit: int = 1000) -> list[Record]:
         """Return the analyses that take a file, and run or have made something, newest first.
 
-        Their ids begin with `prefix`.
+        So do those that wait for another attempt. Their ids begin with `prefix`.
         """
         taken = sa.exists().where(
             analysis_files.c.analysis_id == analyses.c.analysis_id,
             analysis_files.c.role == "input",
             analysis_files.c.file_id == file_id,
         )
-        states = sa.or_(analyses.c.state == State.RUNNING, analyses.c.result.is_not(sa.null()))
+        states = sa.or_(analyses.c.state.in_(ACTIVE), analyses.c.result.is_not(sa.null()))
         within = begins_with(analyses.c.analysis_id, prefix) if prefix else sa.true()
         if within is None:
             return []

@@ -118,6 +118,12 @@ def analyze(task: Task, folder: Path, kept: Path, *, save_as_csv: bool, progress
         sizes = _choose_sizes(task, built, about, kept / ROWS)
         loop = inference.make_loop(built, sizes.correct if sizes else None)
         with Rows(kept / ROWS, about | {SIZES: [built.batch_size, loop.size]}) as rows:
+            if len(rows):
+                print(
+                    f"An earlier attempt has found the poses of {len(rows)} frames: this one goes on with frame "
+                    f"{task.span.start + len(rows) * task.span.step}, counted from 0.",
+                    flush=True,
+                )
             run.predict(built, loop, rows)
             made = _tracks(task, built, rows.records(), began)
             tracks.write(made, folder, task.video.stem, save_as_csv=save_as_csv, save_as_df=not built.several)

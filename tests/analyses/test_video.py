@@ -281,7 +281,24 @@ def test_a_video_at_which_the_decoder_stops_has_no_result(fails, clip, tmp_path)
     failed = fails("video", blank(clip, 0.7, 6000, tmp_path / "zeros.mp4"))
     assert failed.kind == "VideoCutShort"
     assert "The analysis stopped at frame " in failed.message
-    assert "goes on to frame 30 (0.97 s)" in failed.message
+    assert "goes on to frame 29 (0.97 s)" in failed.message
+
+
+def test_frames_that_cannot_be_decoded_are_counted_as_rows_are(run, clip, tmp_path):
+    ran = run("video", blank(clip, 0.7, 6000, tmp_path / "zeros.mp4"), on_bad_frame="mark")
+    unreadable = ran.result["unreadable_frames"]
+    assert unreadable == np.flatnonzero(pd.read_hdf(ran.result["h5_file"]).isna().all(axis=1)).tolist() != []
+    numbers = ", ".join(map(str, unreadable[:10]))
+    assert [note for note in ran.notes if f"(counted from 0): {numbers}" in note]
+
+
+@pytest.mark.parametrize(
+    ("stop", "said"), [(FRAMES, []), (900, ["stop=900 is beyond the video's end: it has 30 frames."])]
+)
+def test_a_stop_behind_the_end_is_said(run, clip, stop, said):
+    ran = run("video", clip, stop=stop, step=14)
+    assert [note for note in ran.notes if note.startswith("stop=")] == said
+    assert ran.result["frames"] == 29  # the last one that was looked at is 28
 
 
 def test_a_shuffle_that_was_not_trained_is_refused_naming_those_that_were(fails, clip):

@@ -117,6 +117,9 @@ async def test_the_poses_of_an_analysis_that_is_running(
         **HEADER, "frames": 4, "start": 1, "count": 3, "analysis_id": running, "state": "running",
     }  # fmt: skip
     assert numbers == VALUES[6:24]
+    assert services.records.release(running, "me")  # its worker stops: it waits for another
+    header, numbers = parse((await api("file", video, "poses", params={"start": "1"})).body)
+    assert (header["state"], header["frames"], numbers) == ("queued", 4, VALUES[6:24])
 
 
 async def test_those_of_the_newest_analysis_that_has_any(
@@ -199,7 +202,30 @@ async def test_a_file_without_poses(api: Any, video: str, succeeded: str) -> Non
     assert (await api("file", "0" * 40, "poses")).code == 404
     answer = await api("file", video, "poses", params={"analysis_id": "ffffff"})
     assert answer.code == 404
+    assert "no analysis" in json.loads(answer.body)["message"]
+
+
+async def test_an_analysis_without_poses_of_a_file_is_told_from_one_that_there_is_not(
+    api: Any, services: Services, video: str
+) -> None:
+    waiting = services.records.create(Request("video", {}, (video,)), time.time()).analysis_id
+    answer = await api("file", video, "poses", params={"analysis_id": waiting[:8]})
+    assert answer.code == 404
     assert json.loads(answer.body)["reason"] == "no-poses"
+    assert waiting in json.loads(answer.body)["message"]
+
+
+@pytest.mark.parametrize("part", [{"start": 590}, {"stop": 10}, {"step": 2}, {"cropping": [0, 10, 0, 10]}])
+async def test_poses_of_all_come_before_newer_ones_of_a_part(
+    api: Any, services: Services, video: str, succeeded: str, put: Any, part: dict[str, Any]
+) -> None:
+    newer = services.records.create(Request("video", part, (video,)), time.time()).analysis_id
+    assert services.records.claim("me", time.time(), 60)
+    made = put(compact(HEADER, VALUES[:6]), "poses.dlcp")
+    assert services.records.succeed(newer, "me", time.time(), {"poses_file": made}, [made])
+    assert parse((await api("file", video, "poses")).body)[0]["analysis_id"] == succeeded
+    there = await api("file", video, "poses", params={"analysis_id": newer})
+    assert parse(there.body)[0]["analysis_id"] == newer
 
 
 async def test_a_result_whose_file_was_deleted_has_none(

@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -392,7 +393,7 @@ def test_a_frame_that_cannot_be_decoded_has_a_row_of_nan_where_that_is_wanted(mo
 
 
 def test_frames_that_cannot_be_decoded_keep_their_places_in_another_attempt(
-    model, damaged, make, monkeypatch, tmp_path
+    model, damaged, make, monkeypatch, tmp_path, capsys
 ):
     chosen = network(model("single"), batch_size=4)
     whole = make(damaged, chosen, mark=True)
@@ -400,7 +401,9 @@ def test_frames_that_cannot_be_decoded_keep_their_places_in_another_attempt(
     with pytest.raises(KeyboardInterrupt):
         make(damaged, chosen, tmp_path / "kept", mark=True)
     left[0] = 100
+    assert "goes on with" not in capsys.readouterr().out
     poses = make(damaged, chosen, tmp_path / "kept", mark=True)
+    assert re.search(r"poses of (\d+) frames: this one goes on with frame \1, ", capsys.readouterr().out)
     assert files(poses) == files(whole)
     assert poses.unreadable == whole.unreadable
 
