@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,8 +11,12 @@ from typing import Any
 
 from dlc_jupyter.analyses.base import registry
 from dlc_jupyter.app import ROUTES
+from dlc_jupyter.client import Client
 from dlc_jupyter.handlers.base import VERBS
 from dlc_jupyter.handlers.openapi import EVERYWHERE, document
+
+#: The fields of a request that all analyses have.
+SHARED = ("analysis", "file_id", "fresh")
 
 PAGE = Path(__file__).parent.parent / "docs" / "http_api.md"
 
@@ -35,6 +40,10 @@ SHA-1 of its bytes. Fields of a result that end in `_file` are ids of files.
 **Errors** are JSON: `{"message": "what is wrong and what to do", "reason": "a-stable-code"}`, and further fields that
 are named below. Every call may answer 403 (no token, or a wrong one), 500 (the server's own fault; its log says more)
 and 503 (the server cannot use its data folder).
+
+**From Python** the calls are methods of a client that needs nothing but Python: `from dlc_jupyter import Client`, then
+`client = Client("http://localhost:8888", token="…")`.
+
 """
 
 
@@ -48,11 +57,36 @@ def page() -> str:
         if verb in item
     ]
     rows = [f"| [`{verb.upper()} {path}`](#{_anchor(verb, path)}) | {op['summary']} |" for verb, path, op, _ in calls]
-    parts = [HEAD, "## All calls\n", "| call | what it does |\n|---|---|\n" + "\n".join(rows) + "\n"]
+    parts = [HEAD + _client(), "## All calls\n", "| call | what it does |\n|---|---|\n" + "\n".join(rows) + "\n"]
     parts += [_call(verb, path, operation, in_path) for verb, path, operation, in_path in calls]
     parts.append("## The analyses\n")
+    parts.append(_shared(spec["components"]["schemas"]["video.Request"]))
     parts += [_analysis(name, spec["components"]["schemas"][f"{name}.Request"]) for name in sorted(registry())]
     return "\n".join(parts)
+
+
+def _client() -> str:
+    """Return a table of the client's methods."""
+    rows = ["| method | what it does |", "|---|---|"]
+    for name, method in vars(Client).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            takes = ", ".join(
+                f"{'**' if each.kind is each.VAR_KEYWORD else ''}{each.name}"
+                + ("" if each.default is each.empty else f"={each.default!r}")
+                for each in inspect.signature(method).parameters.values()
+                if each.name != "self"
+            )
+            rows.append(f"| `{name}({takes})` | {_cell((method.__doc__ or '').strip().splitlines()[0])} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shared(schema: Mapping[str, Any]) -> str:
+    """Return what every analysis takes."""
+    known = schema["properties"]["fresh"]["description"]
+    return (
+        "Every analysis takes, besides its own parameters, `analysis` (its name), `file_id` (of each file that goes "
+        f"in), and `fresh` (`true` or `false`, default `false`): {known[0].lower()}{known[1:]}\n"
+    )
 
 
 def _anchor(verb: str, path: str) -> str:
@@ -100,7 +134,7 @@ def _fields(schema: Mapping[str, Any], besides: tuple[str, ...] = ()) -> Iterato
 def _analysis(name: str, schema: Mapping[str, Any]) -> str:
     parts = [f"### {name}\n", registry()[name].summary(), "\n| parameter | values | default | what it is |"]
     parts.append("|---|---|---|---|")
-    parts += _fields(schema, besides=("analysis", "file_id", "fresh"))
+    parts += _fields(schema, besides=SHARED)
     parts += ["\n| field of the result | what it is |", "|---|---|"]
     parts += [f"| `{field}` | {_cell(meaning)} |" for field, meaning in registry()[name].results.items()]
     return "\n".join(parts) + "\n"
