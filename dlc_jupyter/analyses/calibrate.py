@@ -13,7 +13,7 @@ from dlc_jupyter.analyses.base import Parameters as BaseParameters
 from dlc_jupyter.analyses.cameras import Cameras
 from dlc_jupyter.analyses.points import axes_of
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.made_models import CAMERA
+from dlc_jupyter.pose.camera_names import CAMERA, unclear_names
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
     from dlc_jupyter.pose3d.board_views import CameraViews, Source
@@ -181,6 +181,8 @@ class Calibrate(Analysis):
             for name in (*(self.cameras or ()), *(self.names or ())):
                 if not CAMERA.match(name):
                     raise ValueError(f"A camera cannot be called {name!r}: use letters, digits, spaces, dots, - and _.")
+            if unclear := unclear_names([*(self.names or self.cameras or ())]):
+                raise ValueError(unclear)
             if self.method == "import":
                 if self.square is not None and self.unit is None:
                     raise ValueError(f"Say in which unit a square is {self.square:g} wide: unit=mm, for example.")
@@ -302,6 +304,8 @@ def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
                 hint=f"Give the {len(rig)} cameras other names with the parameter names.",
                 kind="CalibrationUnreadable",
             )
+    if unclear := unclear_names(rig.names):
+        raise AnalysisFailed(unclear, hint="Use the parameter names.", kind="CalibrationUnreadable")
     if not rig.unit:
         job.note("The file does not say in which unit it measures. Import it with unit, if you know.")
     elif wanted.unit and wanted.unit != rig.unit:

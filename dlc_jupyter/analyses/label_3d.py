@@ -14,6 +14,7 @@ from dlc_jupyter.analyses.points import Course, Space, axes_of, cameras_of, chec
 from dlc_jupyter.analyses.poses import ColorBy, DisplayedBodyparts
 from dlc_jupyter.analyses.space import SPACE, SpaceAnalysis, SpaceParameters
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.camera_names import CAMERA_FIELDS
 from dlc_jupyter.pose.project_files import read_config
 from dlc_jupyter.pose.projects import Model, lacking_bodyparts, read_model
 
@@ -152,6 +153,12 @@ class Label3D(SpaceAnalysis):
             yield "displayedbodyparts", message
         if parameters.renderer == "deeplabcut" and len(model.cameras) != 2:
             yield "renderer", f"DeepLabCut draws two cameras, and the model has {len(model.cameras)}."
+        elif parameters.renderer == "deeplabcut" and not _skeleton(model):
+            yield (
+                "renderer",
+                "DeepLabCut draws only what a skeleton joins, and the model has none of its body parts: "
+                f"{', '.join(model.bodyparts)}. Give it one, or leave renderer out.",
+            )
 
     def run(self, job: Job[Label3D.Parameters]) -> dict[str, Any]:
         """Find the points, or those that were found earlier, and draw them."""
@@ -224,7 +231,12 @@ def _earlier(job: Job[Label3D.Parameters]) -> Space | None:
     )
     views.order[:] = result["individual_order"]
     # What is told of the points; their files are those of the earlier analysis.
-    told = {name: value for name, value in result.items() if not _is_of_files(name, names)}
+    of_cameras = {f"{camera}_{field}" for camera in names for field in CAMERA_FIELDS}
+    told = {
+        name: value
+        for name, value in result.items()
+        if not (name.endswith("_file") or name == "notes" or name in of_cameras)
+    }
     return Space(
         read_model("", job.model),
         media,
@@ -235,10 +247,6 @@ def _earlier(job: Job[Label3D.Parameters]) -> Space | None:
         told,
         [str(each) for each in result.get("notes", ())],
     )
-
-
-def _is_of_files(field: str, cameras: list[str]) -> bool:
-    return field.endswith("_file") or field == "notes" or any(field.startswith(f"{name}_") for name in cameras)
 
 
 # -- drawing -----------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ import yaml
 
 from dlc_jupyter.errors import AnalysisFailed, BadRequest, Conflict
 from dlc_jupyter.pose import calibration_toml
+from dlc_jupyter.pose.camera_names import CAMERA, unclear_names
 from dlc_jupyter.pose.project_files import CALIBRATION, CAMERA_MATRIX, CONFIG, listed
 from dlc_jupyter.pose.projects import Model, lacking_bodyparts, lacking_network, read_model
 
@@ -31,9 +32,6 @@ _NAME = re.compile(NAME.replace("$", r"\Z"))
 
 #: Below this likelihood DeepLabCut leaves positions out, in a new 3D project.
 PCUTOFF = 0.4
-
-#: What a camera may be called: its name is part of the names of fields and files.
-CAMERA = re.compile(r"\w[\w .-]{0,49}\Z")
 
 # What is being made or removed, and after so many seconds was left by a process that was killed.
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\Z")
@@ -165,6 +163,8 @@ def cameras_of(calibration: Path) -> list[str]:
         raise _bad(f"It has one camera only ({names[0][:50]}). A 3D model needs two or more.")
     if len(set(names)) < len(names):
         raise _bad("Two cameras have the same name.")
+    if unclear := unclear_names(names):
+        raise _bad(unclear)
     for name, camera in zip(names, cameras, strict=True):
         if not CAMERA.match(name):
             raise _bad(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import calibration_toml
+from dlc_jupyter.pose.camera_names import unclear_names
 from dlc_jupyter.pose.project_files import (
     CALIBRATION,
     CAMERA_MATRIX,
@@ -253,6 +254,8 @@ def _read_3d(name: str, config: Path, values: Mapping[str, Any]) -> Model:
         return replace(model, problem="its config.yaml names fewer than two cameras.")
     if len(set(cameras)) < len(cameras):
         return replace(model, problem="two cameras in its config.yaml have the same name.")
+    if unclear := unclear_names(cameras):
+        return replace(model, problem=f"its config.yaml names cameras that results could not tell apart. {unclear}")
     if not all(isinstance(values.get(f"config_file_{camera}"), str) for camera in cameras):
         return replace(model, problem="its config.yaml does not name a 2D project (config_file_…) for every camera.")
     networks_of = tuple(_camera_model(values, config, camera, parts) for camera in cameras)

@@ -305,6 +305,7 @@ def test_what_is_no_calibration_is_refused(bring, films) -> None:
         ({"method": "import", "size": [640]}, "at least 2"),
         ({"method": "import", "names": ["left", "a/b"]}, "A camera cannot be called 'a/b'"),
         ({**BOARD, "cameras": {"left": "1a", "../b": "2b"}}, "A camera cannot be called '../b'"),
+        ({**BOARD, "cameras": {"a": "1a", "a_filtered": "2b"}}, "both would have a_filtered_h5_file"),
     ],
 )
 def test_wrong_parameters_are_refused(values, says) -> None:

@@ -86,6 +86,22 @@ def test_points_are_found_first_where_there_are_none(run_several, walk, draw, tm
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
 
 
+def test_cameras_that_are_called_as_fields_begin_take_none_from_the_result(run_several, walk, tmp_path) -> None:
+    names = ("frame", "individual")
+    rig = replace(RIG, cameras=tuple(replace(each, name=name) for each, name in zip(RIG.cameras, names, strict=True)))
+    config = write_project(tmp_path / "space", rig)
+    values = yaml.safe_load(config.read_text()) | {f"config_file_{name}": str(demo.MODEL) for name in names}
+    config.write_text(yaml.safe_dump(values))
+    files = dict(zip(names, walk.values(), strict=True))
+    found = run_several("triangulate", files, model=config, poses=exact(tmp_path / "given"), filterpredictions=False)
+    drawn = run_several("label_3d", files, model=config, earlier=found, filterpredictions=False, end=2).result
+    assert drawn["frame_offset"] == {"frame": 0, "individual": 0}
+    assert drawn["individual_order"] == found.result["individual_order"]
+    assert not [name for name in drawn if name.endswith("_file") and name != "video_file"]
+    assert "frame_frames" in found.result
+    assert "frame_frames" not in drawn
+
+
 def test_points_of_which_a_file_is_gone_are_found_anew(run_several, walk, found, tmp_path) -> None:
     found.result["quality_file"] = None
     ran = run_several("label_3d", walk, earlier=found, poses=exact(tmp_path / "more"), filterpredictions=False, end=3)
@@ -195,7 +211,7 @@ def test_wrong_parameters_are_refused_naming_the_field(values, field, says) -> N
     assert re.search(says, error["message"])
 
 
-def test_what_does_not_fit_the_model_is_refused_when_it_is_asked_for() -> None:
+def test_what_does_not_fit_the_model_is_refused_when_it_is_asked_for(tmp_path) -> None:
     cls, model = find_analysis("label_3d"), read_model("", demo.MODEL_3D)
 
     def wrong(model: Any = model, **values: Any) -> list[tuple[str, str]]:
@@ -205,7 +221,14 @@ def test_what_does_not_fit_the_model_is_refused_when_it_is_asked_for() -> None:
     assert (field, message[:29]) == ("displayedbodyparts", "The model has no body part wi")
     three = replace(model, cameras=("a", "b", "c"))
     assert wrong(three, renderer="deeplabcut") == [("renderer", "DeepLabCut draws two cameras, and the model has 3.")]
-    assert wrong() == []
+    assert wrong(renderer="deeplabcut") == wrong() == []
+    other = tmp_path / "config.yaml"
+    other.write_text(yaml.safe_dump(yaml.safe_load(demo.MODEL.read_text()) | {"skeleton": []}))
+    first = replace(model.camera_models[0], config=other)
+    none = replace(model, skeleton=(("nose", "foot"),), camera_models=(first, *model.camera_models[1:]))
+    [(field, message)] = wrong(none, renderer="deeplabcut")
+    assert (field, "the model has none of its body parts: snout" in message) == ("renderer", True)
+    assert wrong(none) == []
 
 
 def test_a_colour_that_nobody_knows_is_refused_before_any_work(run_several, walk) -> None:

@@ -108,6 +108,7 @@ def test_a_name_that_is_none_is_refused(models, new, name, tmp_path):
         (lambda text: text.replace('"right"', '"left"'), "the same name"),
         (lambda text: text.replace('"right"', '"../right"'), "cannot be called"),
         (lambda text: text.replace('"right"', '""'), "cannot be called"),
+        (lambda text: text.replace('"right"', '"left_filtered"'), "both would have left_filtered_h5_file"),
         (lambda text: text.replace("[640, 480]", "[640]"), "size of left"),
         (lambda text: text.replace("[0.0, 0.5, 0.0]", "[nan, 0.5, 0.0]"), "rotation of right"),
         (lambda text: text.replace("[-100.0, 0.0, 0.0]", '"far"'), "translation of right"),

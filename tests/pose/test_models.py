@@ -312,6 +312,16 @@ def test_deeplabcuts_calibration_of_other_cameras_is_none(three_d, protocol):
             known.find("arm")
 
 
+def test_cameras_that_results_could_not_tell_apart_are_no_model(three_d):
+    config = three_d()
+    two_d = yaml.safe_load(config.read_text())["config_file_left"]
+    names = ("a", "a_filtered")
+    values = {**THREE_D, "camera_names": list(names), **{f"config_file_{name}": two_d for name in names}}
+    config.write_text(yaml.safe_dump(values))
+    with pytest.raises(BadRequest, match=r"could not tell apart.*both would have a_filtered_h5_file"):
+        Models({"arm": str(config)}, "").find("arm")
+
+
 def test_cameras_for_other_numbers_of_animals_are_no_model(three_d, project):
     two = {"multianimalproject": True, "multianimalbodyparts": ["paw", "no"], "individuals": ["one", "two"]}
     other = project("lab/other", **two)
