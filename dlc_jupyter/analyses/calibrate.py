@@ -13,7 +13,7 @@ from dlc_jupyter.analyses.base import Parameters as BaseParameters
 from dlc_jupyter.analyses.cameras import Cameras
 from dlc_jupyter.analyses.points import axes_of
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.camera_names import CAMERA, unclear_names
+from dlc_jupyter.pose.made_models import CAMERA
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
     from dlc_jupyter.pose3d.board_views import CameraViews, Source
@@ -109,8 +109,8 @@ class Calibrate(Analysis):
                 gt=0,
                 le=1e6,
                 description="The side of a square, in unit; needed where a unit is given. Left out: 1, and all "
-                "distances are in squares. For method=import: what the file's length 1 is, such as square=30 unit=mm for "
-                "what DeepLabCut has calibrated.",
+                "distances are in squares. For method=import: what the file's length 1 is, such as square=30 unit=mm "
+                "for what DeepLabCut has calibrated.",
             ),
         ] = None
         unit: Annotated[
@@ -181,8 +181,6 @@ class Calibrate(Analysis):
             for name in (*(self.cameras or ()), *(self.names or ())):
                 if not CAMERA.match(name):
                     raise ValueError(f"A camera cannot be called {name!r}: use letters, digits, spaces, dots, - and _.")
-            if unclear := unclear_names([*(self.names or self.cameras or ())]):
-                raise ValueError(unclear)
             if self.method == "import":
                 if self.square is not None and self.unit is None:
                     raise ValueError(f"Say in which unit a square is {self.square:g} wide: unit=mm, for example.")
@@ -295,7 +293,7 @@ def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
     wanted = job.parameters
     names = wanted.names or ([each.camera for each in job.inputs] if len(job.inputs) > 1 else [])
     size = (wanted.size[0], wanted.size[1]) if wanted.size else None
-    rig = calibrations.read([each.path for each in job.inputs], names=names, size=size, unit=wanted.unit or "")
+    rig = calibrations.read([each.path for each in job.inputs], names=names, size=size)
     for name in rig.names:
         if not CAMERA.match(name):
             raise AnalysisFailed(
@@ -304,16 +302,12 @@ def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
                 hint=f"Give the {len(rig)} cameras other names with the parameter names.",
                 kind="CalibrationUnreadable",
             )
-    if unclear := unclear_names(rig.names):
-        raise AnalysisFailed(unclear, hint="Use the parameter names.", kind="CalibrationUnreadable")
-    if not rig.unit:
-        job.note("The file does not say in which unit it measures. Import it with unit, if you know.")
-    elif wanted.unit and wanted.unit != rig.unit:
-        job.note(f"The file says that it measures in {rig.unit}: it is not taken for {wanted.unit}.")
+    rig = _measured(job, rig)
     job.progress(1, 1, "files")
     return {
         "error": rig.error,
         "unit": rig.unit,
+        "axes": axes_of(rig)[1],
         "distances": rig.distances(),
         "camera_reports": [{"camera": camera.name, **camera.as_json()} for camera in rig.cameras],
         "warnings": [],

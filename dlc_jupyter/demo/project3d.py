@@ -6,6 +6,7 @@ from the cameras themselves: it is exact.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def write_project(folder: Path, rig: Rig) -> Path:
     config = folder / MODEL_3D.name
     (folder / "camera_matrix").mkdir(parents=True, exist_ok=True)
     config.write_text(yaml.safe_dump(_config(rig), sort_keys=False), "utf-8")
-    write_stereo_pickle(rig, folder / "camera_matrix" / "stereo_params.pickle")
+    # DeepLabCut itself does not write a unit.
+    write_stereo_pickle(replace(rig, unit=""), folder / "camera_matrix" / "stereo_params.pickle")
     write_toml(rig, folder / CALIBRATION.name)
     return config
 

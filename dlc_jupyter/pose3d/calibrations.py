@@ -24,6 +24,8 @@ from dlc_jupyter.pose3d.cameras import Camera, Rig
 #: DeepLabCut's file of two calibrated cameras, and the folder of a project in which it lies.
 STEREO = "stereo_params.pickle"
 FOLDER = "camera_matrix"
+#: The unit of a scene that is measured in sides of the board's squares.
+SQUARES = "squares"
 #: Where DeepLabCut cuts undistorted pictures, from 0 to 1; its own default. The points in space do not depend on it.
 ALPHA = 0.4
 
@@ -86,6 +88,12 @@ def _read(contents: Sequence[bytes], names: Sequence[str], size: tuple[int, int]
     return opencv_files.rig_of([opencv_files.parse(text) for text in texts], names, size, unit)
 
 
+def in_unit(rig: Rig, unit: str, square: float = 1.0) -> Rig:
+    """Return the same cameras, measured in `unit`: what has been the length 1 is `square` of it."""
+    cameras = tuple(replace(camera, translation=camera.translation * square) for camera in rig.cameras)
+    return replace(rig, cameras=cameras, unit=unit)
+
+
 def write_toml(rig: Rig, path: Path) -> Path:
     """Write a ``calibration.toml``, which Anipose reads too."""
     cameras = [
@@ -112,14 +120,16 @@ def write_toml(rig: Rig, path: Path) -> Path:
 def write_stereo_pickle(rig: Rig, path: Path, *, alpha: float = ALPHA) -> Path:
     """Write two cameras as DeepLabCut's ``calibrate_cameras`` does: its ``stereo_params.pickle``.
 
-    `deeplabcut.triangulate` reads it. Its points come along the axes of the rectified first camera, in the rig's unit.
+    `deeplabcut.triangulate` reads it. Its points come along the axes of the rectified first camera, in the rig's unit;
+    that this is so is written beside what DeepLabCut needs, where `read` finds it and DeepLabCut does not look.
 
     Raises
     ------
     AnalysisFailed
         There are more than two cameras, or one is a fisheye: DeepLabCut knows neither.
     """
-    path.write_bytes(pickle.dumps({"-".join(rig.names): stereo_parameters(rig, alpha=alpha)}, protocol=4))
+    values = stereo_parameters(rig, alpha=alpha) | ({"unit": rig.unit} if rig.unit else {})
+    path.write_bytes(pickle.dumps({"-".join(rig.names): values}, protocol=4))
     return path
 
 
@@ -293,7 +303,9 @@ def _stereo(key: str, values: Mapping[str, Any]) -> Rig:
         Camera(own[0], _size(sizes[0]), parts["cameraMatrix1"], parts["distCoeffs1"], upright.T, np.zeros(3)),
         Camera(own[1], _size(sizes[1]), parts["cameraMatrix2"], parts["distCoeffs2"], between @ upright.T, shift),
     )
-    return Rig(cameras, unit="squares", source="DeepLabCut")
+    # DeepLabCut itself knows no unit: its boards have squares of length 1.
+    unit = values.get("unit")
+    return Rig(cameras, unit=unit if isinstance(unit, str) and 0 < len(unit) <= 20 else SQUARES, source="DeepLabCut")
 
 
 def _names_in(key: str) -> tuple[str, str]:

@@ -210,9 +210,7 @@ def test_deeplabcut_s_pickle_is_imported_under_the_names_that_are_given(bring) -
     ran = bring({"": stereo}, names="left,right")
     assert (ran.result["cameras"], ran.result["unit"], ran.result["error"]) == (["left", "right"], "squares", None)
     assert_true(calibrations.read(ran.result["calibration_file"]), 1e-6)
-    told = bring({"": stereo}, unit="mm")
-    [note] = told.notes
-    assert note == "The file says that it measures in squares: it is not taken for mm."
+    assert ran.result["axes"].startswith("those of left, rectified as DeepLabCut does")
     wrong = fails(bring, {"": stereo}, names=["left", "right", "top"])
     assert "has 2 cameras" in wrong.message
 

@@ -189,7 +189,9 @@ def test_a_toml_with_something_wrong_is_refused_for_it(tmp_path, change, said) -
 def test_two_cameras_come_back_from_deeplabcuts_file_along_its_own_axes(pair, tmp_path) -> None:
     path = write_stereo_pickle(pair, tmp_path / "stereo_params.pickle")
     found = read(path)
-    assert (found.names, found.unit, found.source) == (("camera-1", "camera-3"), "squares", "DeepLabCut")
+    assert (found.names, found.unit, found.source) == (("camera-1", "camera-3"), "mm", "DeepLabCut")
+    # DeepLabCut itself writes no unit.
+    assert read(write_stereo_pickle(replace(pair, unit=""), tmp_path / "theirs.pickle")).unit == "squares"
     upright = stereo_parameters(pair)["R1"]
     assert_same(found, pair, POINTS @ upright.T)
     assert np.allclose(found.cameras[0].rotation, upright.T)
