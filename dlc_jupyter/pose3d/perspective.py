@@ -43,9 +43,12 @@ class Box:
     ----------
     limits : ndarray of float64, shape (3, 2)
         Least and greatest x, y and z, in the scene's unit.
+    given : (bool, bool, bool)
+        Whether somebody has asked for those of x, y and z: then nothing is shown beyond them.
     """
 
     limits: Array
+    given: tuple[bool, ...] = (False, False, False)
 
     @property
     def centre(self) -> Array:
@@ -63,8 +66,11 @@ class Box:
         return np.array(list(itertools.product(*self.limits)))
 
     def near(self, points: Array) -> Any:
-        """Return which points, shape (..., 3), are in the box or not further from it than half its longest side."""
-        room = (self.limits[:, 1] - self.limits[:, 0]).max() / 2
+        """Return which points, shape (..., 3), are shown: those in the box, or where no limits were given just outside.
+
+        That is, no further from it than half its longest side.
+        """
+        room = np.where(self.given, 0.0, (self.limits[:, 1] - self.limits[:, 0]).max() / 2)
         with np.errstate(invalid="ignore"):
             return ((points >= self.limits[:, 0] - room) & (points <= self.limits[:, 1] + room)).all(axis=-1)
 
@@ -98,11 +104,12 @@ def box_around(points: Array, given: Sequence[tuple[float, float] | None] = (Non
     given : sequence of (float, float) or None
         Limits of x, y and z that are to be used instead.
     """
+    fixed = tuple(each is not None for each in given)
     points = points[np.isfinite(points).all(axis=1)]
     if not len(points):
         sides = [np.ptp(each) for each in given if each is not None]
         half = max(sides, default=2.0) / 2
-        return Box(np.array([(-half, half) if each is None else each for each in given], np.float64))
+        return Box(np.array([(-half, half) if each is None else each for each in given], np.float64), fixed)
     low, high = np.percentile(points, [5, 95], axis=0)
     room = _FENCE * np.maximum(high - low, (high - low).max() / 10)
     kept = points[((points >= low - room) & (points <= high + room)).all(axis=1)]
@@ -117,7 +124,7 @@ def box_around(points: Array, given: Sequence[tuple[float, float] | None] = (Non
     for axis, each in enumerate(given):
         if each is not None:
             limits[axis] = each
-    return Box(limits)
+    return Box(limits, fixed)
 
 
 def check_limits(name: str, limits: tuple[float, float] | None) -> None:

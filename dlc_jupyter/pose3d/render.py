@@ -112,9 +112,10 @@ def render_scene(
     poses = _Poses(views, points, error, look)
     span = range(poses.frames) if span is None else span
     _check_span(span, poses.frames)
-    box, found = _limits(poses, look, span)
+    box, whole, found = _limits(poses, look, span)
     sheet = Sheet([(view.name, view.media.width, view.media.height, view.offset) for view in views], look, box, found)
     fps = views[0].media.fps
+    drawn = False
     encoder = Encoder(target, fps)
     encoder.start(sheet.width, sheet.height)  # by this thread and before there are others: see there
     free: queue.SimpleQueue[Pictures] = queue.SimpleQueue()
@@ -128,6 +129,7 @@ def render_scene(
                 moment.pictures = [reel.picture(moment.frame) for reel in reels]
                 picture = free.get()
                 sheet.draw(picture, moment)
+                drawn = drawn or bool(sheet.scene.visible(moment.points[-1]).any())
                 writer.put(Batch(range(number, number + 1), picture[None]))
                 progress(number + 1)
             for reel in reels:
@@ -135,7 +137,13 @@ def render_scene(
         encoder.finish()
     finally:
         encoder.abandon()
-    notes = [] if found else ["No body part has a place in the scene in any of these frames: it was drawn empty."]
+    notes = []
+    if not found:
+        notes.append("No body part has a place in the scene in any of these frames: it was drawn empty.")
+    elif not drawn:
+        notes.append(_all_outside(look, whole))
+    if sheet.width != look.width:
+        notes.append(f"The video is {sheet.width} pixels wide, not {look.width}: H.264 wants an even number.")
     return {
         "frames": len(span),
         "fps": round(float(fps), 6),
@@ -288,8 +296,8 @@ def _check_span(span: range, frames: int) -> None:
         )
 
 
-def _limits(poses: _Poses, look: SceneLook, span: range) -> tuple[Box, bool]:
-    """Return the box for the scene, and whether there is any point in it."""
+def _limits(poses: _Poses, look: SceneLook, span: range) -> tuple[Box, Box, bool]:
+    """Return the box for the scene, the one without limits that were given, and whether there is any point at all."""
     stretches = [(span.start, span.stop)]
     if len(span) > _SAMPLE:
         starts = np.linspace(span.start, span.stop - _SAMPLE // _STRETCHES, _STRETCHES).astype(int).tolist()
@@ -302,4 +310,14 @@ def _limits(poses: _Poses, look: SceneLook, span: range) -> tuple[Box, bool]:
             if np.isfinite(piece).all(axis=1).any():
                 points, found = piece, True
                 break
-    return box_around(points, look.limits), found
+    return box_around(points, look.limits), box_around(points), found
+
+
+def _all_outside(look: SceneLook, whole: Box) -> str:
+    """Return what to say where the limits leave nothing."""
+    limits = zip("xyz", look.limits, strict=True)
+    given = ", ".join(f"{axis}lim={pair[0]:g},{pair[1]:g}" for axis, pair in limits if pair is not None)
+    reach = (f"{axis} from {low:.6g} to {high:.6g}" for axis, (low, high) in zip("xyz", whole.limits, strict=True))
+    within = f"within {given}" if given else "in what is shown"
+    there = ", ".join(reach)
+    return f"No body part is {within} in any of these frames: the scene was drawn empty. They reach over {there}."

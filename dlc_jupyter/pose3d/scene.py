@@ -32,8 +32,9 @@ _RIM: Color = (16, 11, 8)
 LEVELS = 12
 #: How much of the background is in what is farthest away.
 _HAZE = 0.45
-#: The least brightness of a colour, of 255.
-_BRIGHTNESS = 60
+#: The least brightness of a colour, of 255, and the least mean of that and of its strongest part: the ends of maps such
+#: as jet are nearly black.
+_BRIGHTNESS, _STRENGTH = 60, 125
 #: Lines to places farther out than this, in pixels, are not drawn: OpenCV's coordinates are small numbers.
 FAR = 8000
 
@@ -190,7 +191,11 @@ def _lifted(color: Color) -> Color:
     """Return a colour that is bright enough for a dark background, with as little white in it as that takes."""
     blue, green, red = color
     bright = 0.114 * blue + 0.587 * green + 0.299 * red
-    return mixed(color, (255, 255, 255), max(0.0, (_BRIGHTNESS - bright) / (255 - bright)))
+    strong = (bright + max(color)) / 2
+    lacking = (
+        (least - has) / (255 - has) for least, has in ((_BRIGHTNESS, bright), (_STRENGTH, strong)) if has < least
+    )
+    return mixed(color, (255, 255, 255), max(lacking, default=0.0))
 
 
 class Scene:
@@ -210,7 +215,8 @@ class Scene:
     def __init__(self, look: SceneLook, box: Box, size: tuple[int, int], scale: float = 1.0) -> None:
         self.look, self.box, self.size, self._scale = look, box, size, scale
         self._letters = 22 * scale
-        self._radius = 9 * scale if look.dotsize is None else look.dotsize
+        # In a small picture dots are larger than to scale: wider than their bones, which are of whole pixels.
+        self._radius = max(9 * scale, 4.5) if look.dotsize is None else look.dotsize
         self._up = "xyz".index(look.up[-1]), 0 if look.up[0] == "-" else 1
         around = range(0, 360, 10) if look.turn else (0,)
         self._eye = self._fitted([self._axes(each) for each in around])
@@ -254,9 +260,12 @@ class Scene:
             far = np.clip((depth - near) / (2 * self.box.radius), 0, 1) * (LEVELS - 1)
         self._draw_points(picture, pixels, depth, far)
 
+    def visible(self, points: Array) -> Flags:
+        """Return which points, shape (..., individuals, bodyparts, 3), are drawn, if they are in the picture at all."""
+        return np.asarray(self.box.near(points) & self.look.shown)
+
     def _visible(self, points: Array) -> Array:
-        keep = self.box.near(points) & self.look.shown
-        return np.where(keep[..., None], points, np.nan)
+        return np.where(self.visible(points)[..., None], points, np.nan)
 
     def _axes(self, turned: float) -> Array:
         elevation, azimuth = self.look.view or VIEWS.get(self.look.up, (24.0, 32.0))
@@ -265,24 +274,25 @@ class Scene:
     # -- what moves --------------------------------------------------------------------------------------------------
 
     def _draw_points(self, picture: Pictures, pixels: Array, depth: Array, far: Array) -> None:
-        """Draw dots and bones, the farther ones first."""
+        """Draw dots and bones, the farther ones first; a bone lies behind both of its dots."""
         things: list[tuple[float, int, int, int]] = [  # depth, individual, body part, the bone's other end
             (float(depth[animal, part]), animal, part, -1) for animal, part in np.argwhere(np.isfinite(depth)).tolist()
         ]
         for one, other in self.look.bones:
-            between = (depth[:, one] + depth[:, other]) / 2
+            farther = np.where(np.isfinite(depth[:, one] + depth[:, other]), depth[:, [one, other]].max(axis=1), np.nan)
             things += [
-                (float(between[animal]), animal, one, other) for animal in np.flatnonzero(np.isfinite(between)).tolist()
+                (float(farther[animal]), animal, one, other) for animal in np.flatnonzero(np.isfinite(farther)).tolist()
             ]
         at = np.round(np.nan_to_num(pixels) * (1 << SHIFT)).astype(int).tolist()
         level = np.nan_to_num(far).round().astype(int)
-        for deep, animal, part, other in sorted(things, reverse=True):
+        for deep, animal, part, other in sorted(things, key=lambda each: (each[0], each[3] >= 0), reverse=True):
             size = self._eye.distance / deep
             if other >= 0:
+                size = self._eye.distance / float(depth[animal, [part, other]].mean())
                 color = self._bones[int(level[animal, [part, other]].mean())]
                 ends = at[animal][part], at[animal][other]
                 thick = max(1, round(3.2 * size * self._scale))
-                cv2.line(picture, *ends, _RIM, thick + max(2, round(2 * self._scale)), cv2.LINE_AA, SHIFT)
+                cv2.line(picture, *ends, _RIM, thick + max(1, round(2 * self._scale)), cv2.LINE_AA, SHIFT)
                 cv2.line(picture, *ends, color, thick, cv2.LINE_AA, SHIFT)
                 continue
             x, y = at[animal][part]

@@ -169,7 +169,7 @@ class Sheet:
         self._colors, self._bones = look.colors, look.bones
         self._bone_color = _BONE if look.skeleton_color is None else look.bone_color
         self._trails = [[[mixed(color, (0, 0, 0), 0.15)] for color in row] for row in self._colors]
-        self._radius = 5.5 * self._scale if look.dotsize is None else look.dotsize * 0.75
+        self._radius = max(5.5 * self._scale, 3.2) if look.dotsize is None else look.dotsize * 0.75
         self._status = Place(place.x, place.y - round(_CAPTION * self._scale), place.width, line)
 
     def blank(self) -> Pictures:
@@ -217,6 +217,18 @@ class Sheet:
             lettering.write(part, text, (part.shape[1] / 2, part.shape[0] / 2), self._letters, INK, "mm")
         self._write_status(self._status.of(picture), moment)
 
+    def counted(self, moment: Moment) -> str:
+        """Return how many points are drawn and how many are outside of what is shown, and the error of the former."""
+        there = np.isfinite(moment.points[-1]).all(axis=-1) & self._look.shown
+        seen = there & self.scene.visible(moment.points[-1])
+        text = f"{seen.sum()} points"
+        if outside := int(there.sum() - seen.sum()):
+            text += f", {outside} outside"
+        if moment.error is not None:
+            errors = moment.error[seen & np.isfinite(moment.error)]
+            text += f"   error {np.median(errors):.1f} px" if len(errors) else ""
+        return text
+
     def _draw_poses(self, part: Pictures, path: Array) -> None:
         pixels = path[-1]
         with np.errstate(invalid="ignore"):
@@ -228,7 +240,7 @@ class Sheet:
         for one, other in self._bones:
             for animal in np.flatnonzero(there[:, one] & there[:, other]).tolist():
                 ends = at[animal][one], at[animal][other]
-                cv2.line(part, *ends, _RIM, thick + 2, cv2.LINE_AA, SHIFT)
+                cv2.line(part, *ends, _RIM, thick + max(1, round(2 * self._scale)), cv2.LINE_AA, SHIFT)
                 cv2.line(part, *ends, self._bone_color, thick, cv2.LINE_AA, SHIFT)
         radius = self._radius * (1 << SHIFT)
         for animal, number in np.argwhere(there).tolist():
@@ -248,11 +260,7 @@ class Sheet:
         base = part.shape[0] - 6 * self._scale
         digits = max(4, len(str(moment.frame)))
         left = [f"frame {moment.frame:{_FIGURE_SPACE}>{digits}}", f"{moment.time}"]
-        seen = np.isfinite(moment.points[-1]).all(axis=-1) & self._look.shown
-        right = f"{seen.sum()} points"
-        if moment.error is not None:
-            errors = moment.error[seen & np.isfinite(moment.error)]
-            right += f"   error {np.median(errors):.1f} px" if len(errors) else ""
+        right = self.counted(moment)
         end = lettering.write(part, left[0], (0, base), self._letters, INK)[2]
         x = end + 1.2 * self._letters + lettering.width(left[1], self._letters)
         lettering.write(part, left[1], (x, base), self._letters, PALE, "rs")

@@ -282,6 +282,37 @@ def test_frame_time_and_error_are_written():
     assert (plain[above, right] != errors[above, right]).any()
 
 
+def test_points_that_are_drawn_are_counted_and_those_outside_are_told():
+    points = motion(5, 3)[:, None]
+    error = np.array([[0.5, 9.0, 0.3]])
+    moment = Moment(0, "0.00 s", 0.0, points, [], error)
+    box = box_around(points.reshape(-1, 3))
+    assert Sheet([("one", 160, 120, 0)], LOOK, box).counted(moment) == "3 points   error 0.5 px"
+    cut = replace(box, limits=box.limits.copy(), given=(True, False, False))
+    cut.limits[0] = np.sort(points[-1, 0, :, 0])[:2]
+    inside = cut.near(points[-1])
+    assert 0 < inside.sum() < 3
+    told = f"{inside.sum()} points, {3 - inside.sum()} outside   error {np.median(error[inside]):.1f} px"
+    assert Sheet([("one", 160, 120, 0)], LOOK, cut).counted(moment) == told
+
+
+def test_limits_that_leave_nothing_are_told_with_where_the_points_are(views, draw):
+    seen, points = views(2, frames=6)
+    result, _pictures = draw(seen, points, replace(LOOK, xlim=(5000.0, 6000.0), zlim=(0.0, 1.0)))
+    [note] = result["notes"]
+    assert "No body part is within xlim=5000,6000, zlim=0,1 in any of these frames" in note
+    low, high = (float(each) for each in note.split("x from ")[1].split(",")[0].split(" to "))
+    assert low < np.nanmin(points[..., 0]) < np.nanmax(points[..., 0]) < high
+    assert draw(seen, points, replace(LOOK, xlim=(-5000.0, 6000.0)))[0]["notes"] == []
+
+
+def test_an_odd_width_is_made_even_and_told(views, draw):
+    seen, points = views(2, frames=3)
+    result, pictures = draw(seen, points, replace(LOOK, width=641))
+    assert (result["width"], pictures[0].shape[1]) == (640, 640)
+    assert result["notes"] == ["The video is 640 pixels wide, not 641: H.264 wants an even number."]
+
+
 def test_the_legend_names_the_body_parts_in_their_colours_as_far_as_there_is_room():
     canvas, where = drawn()
     below = canvas[where.scene.y + where.scene.height :]

@@ -104,6 +104,37 @@ def test_what_is_nearer_covers_what_is_farther():
         assert pixels[0, 0] == pytest.approx(pixels[0, 1])
 
 
+@pytest.mark.parametrize("width", [640, 960, 1920])
+def test_a_dot_is_seen_on_its_bones_however_small_the_picture_is(width):
+    skeleton = [PARTS[:2], PARTS[1:]]
+    scale = width / 1920
+    size = (round(900 * scale), round(700 * scale))
+    pictures = []
+    for bones in ((), skeleton):
+        scene = Scene(look(skeleton=bones), BOX, size, scale)
+        picture = np.zeros((size[1], size[0], 3), np.uint8)
+        scene.draw(picture, places())
+        pictures.append(picture.astype(int))
+    bare, whole = pictures
+    dots = np.round(scene.eye().project(places())[0][0]).astype(int)
+    for x, y in dots:
+        part = (slice(y - 2, y + 3), slice(x - 2, x + 3))
+        assert np.abs(whole[part] - bare[part]).max() < 12  # no bone is over it
+        assert np.ptp(bare[y, x + 2]) > 40  # it is that large, and has its colour
+    middle = np.round(dots[:2].mean(axis=0)).astype(int)
+    assert whole[middle[1], middle[0]].min() > 90
+
+
+def test_nothing_is_drawn_outside_of_limits_that_were_given():
+    scene = Scene(look(), BOX, SIZE)
+    points = places()
+    points[0, 0, 0] = -110.0  # just outside
+    assert scene.visible(points).all()
+    given = box_around(points.reshape(-1, 3), ((-100, 100), None, None))
+    assert Scene(look(), given, SIZE).visible(points).tolist() == [[False, True, True]]
+    assert not box_around(np.full((1, 3), np.nan), (None, (0, 1), None)).near(np.array([0.0, 1.1, 0.0]))
+
+
 def test_nearer_dots_are_larger():
     scene = Scene(look(), BOX, SIZE)
     away = scene.eye().place - CENTRE
@@ -139,8 +170,11 @@ def test_dark_colours_are_lifted_from_the_dark_background_and_others_are_the_col
     assert look().colors == [shades("rainbow", 3)]
     (dark, green, yellow), wanted = look(colormap="viridis").colors[0], shades("viridis", 3)
     assert [green, yellow] == wanted[1:]
-    assert np.dot(dark, [0.114, 0.587, 0.299]) == pytest.approx(60, abs=1)
+    assert (np.dot(dark, [0.114, 0.587, 0.299]) + max(dark)) / 2 == pytest.approx(125, abs=1)
     assert np.argmax(dark) == np.argmax(wanted[0])
+    for color in look(colormap="jet").colors[0]:  # what DeepLabCut's new 3D projects have
+        assert np.dot(color, [0.114, 0.587, 0.299]) > 60
+        assert np.ptp(color) > 80
 
 
 # -- the box -----------------------------------------------------------------------------------------------------------
