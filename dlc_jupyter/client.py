@@ -118,11 +118,17 @@ class Client:
 
         Raises
         ------
+        ValueError
+            `file_id` is None or empty: in a result that is so for what was not made.
         Refusal
             There is no such file.
         ConnectionError
             The connection broke; nothing is left at `path`.
         """
+        if not isinstance(file_id, str) or not file_id:
+            raise ValueError(
+                f"There is no file to download: its id is {file_id!r}. A result has null for files not made."
+            )
         target = Path(path)
         part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         try:
@@ -368,7 +374,7 @@ class Client:
             body = {}
         message = str(body.pop("message", None) or self._unexplained(answer))
         if errors := body.get("errors"):
-            message += "".join(f"\n  {each['field']}: {each['message']}" for each in errors)
+            message += "".join(f"\n  {each['field'] or 'together'}: {each['message']}" for each in errors)
         reason = str(body.pop("reason", None) or "http-error")
         kind = Ambiguous if reason == Ambiguous.reason else _REFUSALS.get(answer.status, Refusal)
         refusal = kind(message, reason=reason, **body)

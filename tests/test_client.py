@@ -120,6 +120,15 @@ def test_a_refused_download_leaves_nothing_and_touches_nothing(client: Client, t
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_file_that_an_analysis_has_not_made_is_told_from_one_that_there_is_not(
+    client: Client, tmp_path: Path, nothing: Any
+) -> None:
+    with pytest.raises(ValueError, match="A result has null for files not made"):
+        client.download(nothing, tmp_path / "back.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_not_there_is_no_fault_of_the_server(client: Client, file: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         client.download(client.upload(file), tmp_path / "nowhere" / "back.mp4")

@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, g
 import pydantic
 from pydantic import ConfigDict
 
+from dlc_jupyter.analyses.refusals import wrong_fields
 from dlc_jupyter.errors import BadRequest
 
 log = logging.getLogger(__name__)
@@ -349,23 +349,6 @@ class Analysis:
             reason="bad-parameters",
             errors=list(errors),
         )
-
-
-def wrong_fields(error: pydantic.ValidationError, parameters: type[pydantic.BaseModel]) -> list[dict[str, str]]:
-    """Return the ``field`` and ``message`` of each value that was not valid."""
-    return [_explain(found, parameters.model_fields) for found in error.errors()]
-
-
-def _explain(found: Any, known: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is wrong with one parameter, and what would be right."""
-    field_name = ".".join(str(part) for part in found["loc"])
-    message = found["msg"].removeprefix("Value error, ")
-    if found["type"] == "extra_forbidden":
-        near = get_close_matches(field_name, known, 1)
-        message = "There is no such parameter." + (f" Did you mean {near[0]}?" if near else "")
-    elif found["type"] == "string_pattern_mismatch" and field_name in known:
-        message = f"{str(found['input'])[:80]!r} is not possible. {known[field_name].description}"
-    return {"field": field_name, "message": message}
 
 
 @cache

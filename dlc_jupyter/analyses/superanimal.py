@@ -94,9 +94,11 @@ class SuperAnimal(Analysis):
         @model_validator(mode="after")
         def _known_together(self) -> Self:
             models, detectors = KNOWN[self.superanimal_name]
-            for wanted, there in ((self.model_name, models), (self.detector_name, detectors)):
-                if wanted not in there:
-                    raise ValueError(f"{self.superanimal_name} has no {wanted}. There are: {', '.join(there)}.")
+            for name, there in (("model_name", models), ("detector_name", detectors)):
+                if (wanted := getattr(self, name)) not in there:
+                    raise ValueError(
+                        f"{name}={wanted} is not there for {self.superanimal_name}. There are: {', '.join(there)}."
+                    )
             return self
 
     @classmethod

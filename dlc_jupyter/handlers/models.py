@@ -10,7 +10,8 @@ from jupyter_server.auth.decorator import authorized
 from pydantic import BeforeValidator, Field
 from tornado import web
 
-from dlc_jupyter.analyses.base import Parameters, wrong_fields
+from dlc_jupyter.analyses.base import Parameters
+from dlc_jupyter.analyses.refusals import wrong_fields
 from dlc_jupyter.errors import BadRequest, Conflict
 from dlc_jupyter.handlers.base import DLCHandler
 from dlc_jupyter.handlers.openapi import Answer, operation

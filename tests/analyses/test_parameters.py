@@ -21,25 +21,32 @@ def test_cropping_may_be_a_list_or_text(cropping):
 @pytest.mark.parametrize(
     ("values", "field", "says"),
     [
-        ({}, "model", "required"),
+        ({}, "model", "must be given"),
         ({"model": ""}, "model", "at least 1 character"),
-        ({"model": "m", "shuffle": -1}, "shuffle", "greater than or equal to 0"),
-        ({"model": "m", "shuffle": 1.5}, "shuffle", "integer"),
-        ({"model": "m", "shuffle": float("nan")}, "shuffle", "finite number|integer"),
-        ({"model": "m", "batch_size": 0}, "batch_size", "greater than or equal to 1"),
-        ({"model": "m", "batch_size": 4096}, "batch_size", "less than or equal to 1024"),
+        ({"model": "m", "shuffle": -1}, "shuffle", "at least 0, not -1"),
+        ({"model": "m", "shuffle": 1.5}, "shuffle", "A whole number is wanted, such as 5, not 1.5"),
+        ({"model": "m", "shuffle": float("nan")}, "shuffle", "finite|whole"),
+        ({"model": "m", "batch_size": 0}, "batch_size", "at least 1, not 0"),
+        ({"model": "m", "batch_size": 4096}, "batch_size", "at most 1024, not 4096"),
         ({"model": "m", "device": "tpu"}, "device", "'tpu' is not possible. Where the network runs: cpu, cuda"),
         ({"model": "m", "device": "cuda:x"}, "device", "'cuda:x' is not possible"),
         ({"model": "m", "formats": ["nwb"]}, "session_start", "when the recording began, such as 2026-01-31T10"),
-        ({"model": "m", "formats": ["csv"]}, "formats.0", "'parquet' or 'nwb'"),
-        ({"model": "m", "session_start": "2026-01-31T10:00:00"}, "session_start", "timezone"),
+        ({"model": "m", "formats": ["csv"]}, "formats.0", "'csv' is not possible. There are: parquet, nwb."),
+        ({"model": "m", "session_start": "2026-01-31T10:00:00"}, "session_start", "lacks its time zone"),
+        ({"model": "m", "session_start": "2026-01-31"}, "session_start", "time zone, such as \\+01:00"),
+        (
+            {"model": "m", "session_start": "yesterday"},
+            "session_start",
+            "'yesterday' is no date with a time.* 2026-01-31T10",
+        ),
+        ({"model": "m", "save_as_csv": "perhaps"}, "save_as_csv", "true or false is wanted, not 'perhaps'"),
         ({"model": "m", "start": 9, "stop": 9}, "stop", "stop must be greater than start, which is 9."),
         ({"model": "m", "batchsize": 9}, "batchsize", "There is no such parameter. Did you mean batch_size?"),
         ({"model": "m", "cropping": [0, 10]}, "cropping", "Four numbers are wanted: x1, x2, y1, y2, not 2"),
         ({"model": "m", "cropping": [10, 0, 0, 10]}, "cropping", "x1 < x2 and y1 < y2, not 10, 0, 0, 10"),
         ({"model": "m", "cropping": [0, 10, 5, 5]}, "cropping", "x1 < x2 and y1 < y2"),
-        ({"model": "m", "cropping": [-1, 10, 0, 10]}, "cropping.0", "greater than or equal to 0"),
-        ({"model": "m", "cropping": "all"}, "cropping.0", "valid integer"),
+        ({"model": "m", "cropping": [-1, 10, 0, 10]}, "cropping.0", "at least 0"),
+        ({"model": "m", "cropping": "all"}, "cropping.0", "A whole number is wanted, such as 5, not 'all'"),
         ({"model": "m", "colour": "red"}, "colour", "no such parameter"),
     ],
 )
@@ -50,6 +57,31 @@ def test_wrong_values_are_refused_naming_the_field(values, field, says):
     [error] = refused.value.fields["errors"]
     assert error["field"] == field
     assert re.search(says, error["message"])
+
+
+@pytest.mark.parametrize(
+    ("analysis", "values", "field", "says"),
+    [
+        ("sleep", {"time": "5min"}, "time", "A number is wanted, such as 2.5, not '5min'."),
+        ("triangulate", {"model": "m", "cameras": "{camera-1:abc}"}, "cameras", 'JSON, such as {"camera-1": …}, not'),
+        ("triangulate", {"model": "m", "frame_offset": "5"}, "frame_offset", 'JSON, such as {"camera-1": …}, not'),
+        ("label_3d", {"model": "m", "view": "28"}, "view", "2 values are wanted at least, not 1. From where the scene"),
+        ("filter", {"model": "m", "windowlength": 4}, "windowlength", "must be odd"),
+        ("calibrate", {}, "columns", "Say how many columns and rows"),
+        (
+            "superanimal",
+            {"superanimal_name": "superanimal_bird", "model_name": "hrnet_w32"},
+            "model_name",
+            "There are: resnet_50.",
+        ),
+    ],
+)
+def test_what_would_be_right_is_said_in_sentences(analysis, values, field, says):
+    with pytest.raises(BadRequest) as refused:
+        find_analysis(analysis).validate(values)
+    [error] = refused.value.fields["errors"]
+    assert error["field"] == field
+    assert says in error["message"]
 
 
 @pytest.mark.parametrize(

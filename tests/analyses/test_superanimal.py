@@ -317,10 +317,16 @@ def test_deeplabcut_is_asked_as_it_wants_to_be(look, deeplabcut, tmp_path, monke
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"model_name": "rtmpose_x"}, "has no rtmpose_x. There are: hrnet_w32, resnet_50, rtmpose_s."),
-        ({"detector_name": "fasterrcnn_resnet50_fpn"}, "has no fasterrcnn_resnet50_fpn. There are"),
+        (
+            {"model_name": "rtmpose_x"},
+            "model_name=rtmpose_x is not there for superanimal_quadruped. There are: hrnet_w32, resnet_50, rtmpose_s.",
+        ),
+        (
+            {"detector_name": "fasterrcnn_resnet50_fpn"},
+            "fasterrcnn_resnet50_fpn is not there for superanimal_quadruped. There are",
+        ),
         ({"superanimal_name": "superanimal_fish"}, "superanimal_bird"),
-        ({"max_individuals": 0}, "greater than or equal to 1"),
+        ({"max_individuals": 0}, "at least 1, not 0"),
     ],
 )
 def test_what_the_zoo_does_not_have_is_refused_at_once(values, why):

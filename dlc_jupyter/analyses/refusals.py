@@ -1,0 +1,86 @@
+"""What is wrong with parameters, and what would be right, in sentences for whoever gave them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import pydantic
+
+#: What pydantic finds wrong, by its names, and how it is said here. Its own words are about types of Python.
+_SAYINGS = {
+    "missing": "It must be given.",
+    "dict_type": 'Names with values are wanted, written as JSON, such as {{"camera-1": …}}, not {given}.',
+    "list_type": "A list is wanted, such as 1,2 or [1, 2], not {given}.",
+    "tuple_type": "A list is wanted, such as 1,2 or [1, 2], not {given}.",
+    "string_type": "A text is wanted, not {given}.",
+    "bool_parsing": "true or false is wanted, not {given}.",
+    "bool_type": "true or false is wanted, not {given}.",
+    "int_parsing": "A whole number is wanted, such as 5, not {given}.",
+    "int_type": "A whole number is wanted, such as 5, not {given}.",
+    "int_from_float": "A whole number is wanted, such as 5, not {given}.",
+    "int_parsing_size": "That number is too large.",
+    "float_parsing": "A number is wanted, such as 2.5, not {given}.",
+    "float_type": "A number is wanted, such as 2.5, not {given}.",
+    "finite_number": "A finite number is wanted, such as 2.5, not {given}.",
+    "greater_than": "It must be greater than {gt:g}, not {given}.",
+    "greater_than_equal": "It must be at least {ge:g}, not {given}.",
+    "less_than": "It must be less than {lt:g}, not {given}.",
+    "less_than_equal": "It must be at most {le:g}, not {given}.",
+    "literal_error": "{given} is not possible. There are: {expected}.",
+    "string_pattern_mismatch": "{given} is not possible.",
+    "string_too_short": "It must have at least {min_length} characters.",
+    "string_too_long": "It must have at most {max_length} characters.",
+    "too_short": "{min_length} values are wanted at least, not {actual_length}.",
+    "too_long": "{max_length} values are wanted at most, not {actual_length}.",
+    "timezone_aware": "{given} lacks its time zone, such as +01:00 at the end, or Z.",
+}
+
+#: Several of pydantic's names mean that a text is no moment.
+_MOMENT = "{given} is no date with a time and a time zone, such as 2026-01-31T10:00:00+01:00."
+
+#: With these it is not clear from the sentence alone what would be right, so that the parameter's description follows.
+_UNCLEAR = ("dict_type", "list_type", "tuple_type", "string_pattern_mismatch", "too_short", "too_long")
+
+
+def wrong_fields(error: pydantic.ValidationError, parameters: type[pydantic.BaseModel]) -> list[dict[str, str]]:
+    """Return the ``field`` and ``message`` of each value that was not valid.
+
+    Where values do not go together, `field` is the parameter that the message names first, if it names any.
+    """
+    return [_explain(found, parameters.model_fields) for found in error.errors()]
+
+
+def _explain(found: Any, known: Mapping[str, Any]) -> dict[str, str]:
+    field, kind = ".".join(str(part) for part in found["loc"]), found["type"]
+    message = found["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        near = get_close_matches(field, known, 1)
+        return {
+            "field": field,
+            "message": "There is no such parameter." + (f" Did you mean {near[0]}?" if near else ""),
+        }
+    saying = _MOMENT if kind.startswith("datetime") else _SAYINGS.get(kind)
+    if saying:
+        about = {**(found.get("ctx") or {}), "given": _given(found["input"])}
+        if isinstance(about.get("expected"), str):
+            about["expected"] = about["expected"].replace("'", "").replace(" or ", ", ")
+        message = saying.format_map(about)
+    described = known.get(str(found["loc"][0])) if found["loc"] else None
+    if kind in _UNCLEAR and described is not None and described.description:
+        message = f"{message} {described.description}"
+    return {"field": field or _first_named(message, known), "message": message}
+
+
+def _given(value: Any) -> str:
+    """Return a value as the message repeats it: not all of it, where it is long."""
+    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _first_named(message: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """Return the parameter that a message names first; "" where it names none."""
+    places = {name: found.start() for name in known if (found := re.search(rf"\b{re.escape(name)}\b", message))}
+    return min(places, key=lambda name: places[name], default="")
