@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from dlc_jupyter.pose.models import Models
 from dlc_jupyter.pose.projects import read_model
 from dlc_jupyter.pose3d import deeplabcut as deeplabcut3d
 from dlc_jupyter.pose3d import triangulation
-from dlc_jupyter.pose3d.calibrations import write_toml
+from dlc_jupyter.pose3d.calibrations import stereo_parameters, write_toml
 from dlc_jupyter.pose3d.cameras import Rig
 from tests.analyses.recordings import CAMERAS, DISTANCE, FRAMES, clips, exact, given, truth
 from tests.pose.videos import cut_open, ffmpeg
@@ -193,36 +192,32 @@ def test_poses_of_a_part_of_the_picture_count_from_its_corner(quick, tmp_path) -
     assert ran.result["analysed_parts"]["camera-1"] == (32, 640, 20, 480)
 
 
-def two_animals(folder: Path, truths: Sequence[np.ndarray], corner: tuple[int, int] = (0, 0)) -> list[Poses]:
-    """The exact poses of two animals, whose places of each camera are `truths`, shape (frames, 2 x body parts, 3)."""
-    folder.mkdir()
-    x, y = corner
-    pixels = [RIG.project(each)[number] for number, each in enumerate(truths)]
-    part, names = (x, 640, y, 480), ("one", "other")
-    return [
-        given(folder, 0, pixels[0], individuals=names),
-        given(folder, 1, pixels[1] - corner, part=part, individuals=names),
+@pytest.mark.parametrize(("late", "corner", "apart"), [(24, (0, 0), 60), (0, (0, 60), 120), (0, (0, 0), 120)])
+def test_animals_are_matched_in_the_frames_and_pixels_that_belong_together(
+    run_several, tmp_path, late, corner, apart
+) -> None:
+    frames, first = 40, 24
+    way = truth()[first : first + frames + late]
+    two = np.concatenate([way, way + np.array([apart, 0, 0])], axis=1)
+    pixels = RIG.project(two)
+    names, part = ("one", "other"), (corner[0], 640, corner[1], 480)
+    poses = [
+        given(tmp_path, 0, pixels[0, :frames], individuals=names),
+        given(tmp_path, 1, pixels[1, late : late + frames] - corner, individuals=names, part=part),
     ]
-
-
-def test_animals_are_matched_in_the_frames_and_pixels_that_belong_together(quick, tmp_path) -> None:
-    late = 12
-    # The other animal goes where the first one was: in rows that do not belong together they are taken for each other.
-    ways = np.concatenate([truth()[late : late + 2 * FRAMES], truth()[: 2 * FRAMES]], axis=1)
-    poses = two_animals(tmp_path / "late", [ways[:FRAMES], ways[late : late + FRAMES]])
-    ran = quick(poses=poses, method="deeplabcut", frame_offset={"camera-2": -late})
+    known = stereo_parameters(RIG)
+    by_itself = deeplabcut3d.match_individuals([each.files["h5_file"] for each in poses], known, 0.4)
+    elsewhere = bool(late or any(corner))
+    assert by_itself.tolist() == ([[0, 1], [1, 0]] if elsewhere else [[0, 1], [0, 1]])
+    videos = dict(zip(CAMERAS, clips(tmp_path, frames), strict=True))
+    options = {"method": "deeplabcut", "filterpredictions": False, "frame_offset": {"camera-2": -late}}
+    ran = run_several("triangulate", videos, poses=poses, **options)
     assert ran.result["individual_order"] == [[0, 1], [0, 1]]
-    assert [note for note in ran.notes if "DeepLabCut cannot tell where videos are read later" in note]
-    found = pd.read_hdf(ran.result["h5_file"]).to_numpy().reshape(FRAMES, -1, 3)
-    np.testing.assert_allclose(found[late:], ways[late:FRAMES], atol=1e-2)
-    # And here the other one is beside the first by what the corner of the analysed part is.
-    beside = np.concatenate([truth()[:FRAMES], truth()[:FRAMES] + np.array([0, -120, 0])], axis=1)
-    poses = two_animals(tmp_path / "part", [beside, beside], corner=(0, 128))
-    ran = quick(poses=poses, method="deeplabcut")
-    assert ran.result["individual_order"] == [[0, 1], [0, 1]]
-    # Where nothing is read later or cut out, DeepLabCut is asked.
-    ran = quick(poses=two_animals(tmp_path / "whole", [beside, beside]), method="deeplabcut")
-    assert (ran.result["individual_order"], ran.notes) == ([[0, 1], [0, 1]], [])
+    assert [note.startswith("Which animal is which was found by the cameras' geometry") for note in ran.notes] == (
+        [True] if elsewhere else []
+    )
+    found = pd.read_hdf(ran.result["h5_file"]).to_numpy().reshape(frames, -1, 3)
+    np.testing.assert_allclose(found[late:], two[late:frames], atol=1e-2)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
