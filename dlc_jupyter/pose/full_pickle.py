@@ -79,6 +79,27 @@ def write(file: IO[bytes], metadata: Mapping[str, Any], pieces: Iterable[Array])
     file.write(pickle.STOP)
 
 
+class Boxes(pickle.Unpickler):
+    """Loads the file as it was made by the engine itself, but with None for what can be no box and no box's score.
+
+    So a long video's boxes are had without the rest, which is ten times as much. A file that DeepLabCut's own loop has
+    written is loaded whole: it makes its arrays in another way.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what the file asks for."""
+        found = super().find_class(module, name)
+        if found is np.ndarray:
+            return _boxes_only
+        if name == "_reconstruct":  # numpy's own way of pickling, of which the metadata and DeepLabCut make use
+            return lambda _kind, *more: found(np.ndarray, *more)
+        return found
+
+
+def _boxes_only(shape: tuple[int, ...], kind: np.dtype[Any], content: bytearray) -> Array | None:
+    return np.ndarray(shape, kind, content) if len(shape) == 1 or shape[1:] == (4,) else None
+
+
 def _mixed(templates: Mapping[int, _Template], kinds: Iterable[int], piece: Array, numbers: Array) -> bytes:
     """Return frames of several kinds, each of another length, in their order."""
     entries = [b""] * len(piece)

@@ -9,7 +9,6 @@ OpenCV's frame count are left out. The other mode, through matplotlib, is DeepLa
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from dlc_jupyter.pose.drawing import Look, Painter
 from dlc_jupyter.pose.encoding import Encoder, Writer, check_playable, find_ffmpeg, make_playable
 from dlc_jupyter.pose.filters import Filter, filter_poses
 from dlc_jupyter.pose.frames import Frames
+from dlc_jupyter.pose.full_pickle import Boxes
 from dlc_jupyter.pose.media import Media, seconds
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
 from dlc_jupyter.pose.projects import Model, lacking_bodyparts, read_yaml
@@ -255,12 +255,12 @@ def _is_superanimal(network: Network, project: Any) -> bool:
 def _boxes(path: Path) -> list[Mapping[str, Any]]:
     """Return the boxes that a detector has drawn around animals, for each frame; [] where there was none.
 
-    The file is read whole only if it has any: without them it is of no use here, and it may be larger than the memory.
+    The file is read only if it has any: without them it is of no use here.
     """
     if not path.is_file() or not _has(path, b"bboxes"):
         return []
     with path.open("rb") as file:
-        full = pickle.load(file)
+        full = Boxes(file).load()
     frames = {int(name[5:]): found for name, found in full.items() if name.startswith("frame") and name[5:].isdigit()}
     if "bboxes" not in frames.get(min(frames, default=0), {}):
         return []

@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import assemblies
 from dlc_jupyter.pose import tracks as module
+from dlc_jupyter.pose.full_pickle import Boxes
 from dlc_jupyter.pose.tracks import Tracks, write
 from tests.pose.predictions import Case
 
@@ -238,6 +240,23 @@ print(written(20_000), written(120_000))
     done = subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     before, after = map(int, done.stdout.split())
     assert (after - before) * 1024 < 100_000 * 36 * 4
+
+
+@pytest.mark.parametrize("identity", [False, True])
+def test_boxes_are_had_without_the_rest(tmp_path, identity):
+    case = Case(animals=3, bodyparts=12, boxes=True, empty=0.2, identity=identity)
+    path = write(case.tracks(case.predictions(300), tmp_path / "rows"), tmp_path, "video")["_full.pickle"]
+    whole = pickle.loads(path.read_bytes())
+    tracemalloc.start()
+    with path.open("rb") as file:
+        loaded = Boxes(file).load()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < path.stat().st_size  # whole, its small arrays take five times that
+    for number in range(300):
+        for name in ("bboxes", "bbox_scores"):
+            assert_same(loaded[f"frame{number:03}"][name], whole[f"frame{number:03}"][name])
+    assert loaded["frame007"]["confidence"] == [None] * 12
 
 
 def test_nor_where_animals_are_put_together(tmp_path):
