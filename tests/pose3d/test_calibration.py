@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,45 @@ def test_videos_are_looked_into_once_from_start_to_end(rendered, tmp_path) -> No
     assert views[0].labels[1].startswith("frame 3 (0.1")
     assert views[1].numbers == list(range(0, 54, 3))
     assert_right(calibrate(BOARD, views), truth)
+
+
+@pytest.fixture
+def filmed(rendered, tmp_path) -> Callable[..., Source]:
+    """Make a video of each picture of a camera, in which each stands still for three frames."""
+    _, sources = rendered(2, (320, 240))
+
+    def make(number: int, *, rate: int = 10, cut: bool = False) -> Source:
+        camera = sources[number].camera
+        pattern = str(Path(sources[number].pictures[0]).with_name(f"{camera}-%02d.png"))
+        given = ["-framerate", str(rate), "-i", pattern, "-vf", f"fps={3 * rate}"]
+        if cut:
+            return Source(camera, video=videos.cut_open(tmp_path / f"cut-{camera}.mp4", given)[0])
+        coding = ["-c:v", "libx264", "-crf", "10", "-movflags", "+faststart"]
+        return Source(camera, video=videos.ffmpeg([*given, *coding], tmp_path / f"{camera}.mp4"))
+
+    return make
+
+
+def test_a_video_without_its_first_frames_is_refused_as_for_points_in_space(filmed) -> None:
+    said = refusal("VideoDamaged", lambda: look(BOARD, [filmed(0), filmed(1, cut=True)], truncate=True))
+    assert re.search(r"The video of camera-2 begins with \d+ frames that cannot be decoded", said)
+
+
+def test_a_video_that_is_cut_short_is_refused_naming_its_camera(filmed) -> None:
+    whole = filmed(1)
+    short = replace(whole, video=videos.cut(whole.video, 0.8, whole.video.with_name("short.mp4")))
+    said = refusal("VideoCutShort", lambda: look(BOARD, [filmed(0), short], truncate=True))
+    assert said.startswith("The video of camera-2: ")
+
+
+def test_videos_of_different_rates_are_refused_or_taken_for_the_same_moments_with_a_note(filmed) -> None:
+    sources = [filmed(0), filmed(1, rate=8)]
+    said = refusal("RateMismatch", lambda: look(BOARD, sources))
+    assert "camera-1 has 30 frames a second, camera-2 has 24" in said
+    views = look(BOARD, sources, every=6, truncate=True)
+    [note] = [note for each in views for note in each.notes]
+    assert "camera-2 has 24" in note
+    assert note.endswith("Frame by frame they were taken for the same moments.")
 
 
 def test_the_picture_of_each_camera_is_drawn(rendered, tmp_path) -> None:
