@@ -13,7 +13,7 @@ from dlc_jupyter.analyses.base import Parameters as BaseParameters
 from dlc_jupyter.analyses.cameras import Cameras
 from dlc_jupyter.analyses.points import axes_of
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.made_models import CAMERA
+from dlc_jupyter.pose.camera_names import CAMERA, unclear_names
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
     from dlc_jupyter.pose3d.board_views import CameraViews, Source
@@ -181,6 +181,8 @@ class Calibrate(Analysis):
             for name in (*(self.cameras or ()), *(self.names or ())):
                 if not CAMERA.match(name):
                     raise ValueError(f"A camera cannot be called {name!r}: use letters, digits, spaces, dots, - and _.")
+            if unclear := unclear_names([*(self.names or self.cameras or ())]):
+                raise ValueError(unclear)
             if self.method == "import":
                 if self.square is not None and self.unit is None:
                     raise ValueError(f"Say in which unit a square is {self.square:g} wide: unit=mm, for example.")
@@ -239,8 +241,8 @@ def _calibrate(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
     for number, (report, each) in enumerate(zip(found.cameras, views, strict=True), start=1):
         target = job.scratch / f"calibration-camera-{number}.png"
         pictures[f"{report.camera.name}_picture_file"] = calibration_pictures.draw(report, each, board, target)
-    for warning in found.warnings:
-        job.note(warning)
+    for note in (*found.warnings, *(note for each in views for note in each.notes)):
+        job.note(note)
     looked = sum(len(each.labels) for each in views)
     job.progress(looked, looked, "pictures")
     told, files = found.as_json(), _files(job, found.rig)
@@ -302,6 +304,8 @@ def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
                 hint=f"Give the {len(rig)} cameras other names with the parameter names.",
                 kind="CalibrationUnreadable",
             )
+    if unclear := unclear_names(rig.names):
+        raise AnalysisFailed(unclear, hint="Use the parameter names.", kind="CalibrationUnreadable")
     rig = _measured(job, rig)
     job.progress(1, 1, "files")
     return {
