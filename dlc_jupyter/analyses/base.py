@@ -142,6 +142,8 @@ class PosesOf:
         config.yaml of the 2D project.
     prefix : str
         How the fields of the result begin that have such poses: ``""``, or ``camera-1_`` and so on.
+    mark : bool
+        Whether frames that cannot be decoded have rows of NaN; otherwise there are no poses of such a video.
     """
 
     config: Path
@@ -153,10 +155,12 @@ class PosesOf:
     cropping: list[int] | None = None
     device: str | None = None
     prefix: str = ""
+    mark: bool = False
 
     def parameters(self) -> dict[str, Any]:
-        """Return how the network looks, as parameters of an analysis: all but where the project lies."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("config", "prefix")}
+        """Return how the network looks, as parameters of an analysis: where the project lies is not among them."""
+        besides = ("config", "prefix", "mark")
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in besides}
 
 
 #: The fields of a result without which no other analysis can start from its poses.

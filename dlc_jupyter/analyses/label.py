@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.poses import (
@@ -38,7 +38,8 @@ class Label(AfterPoses):
 
     name = "label"
     results: ClassVar = {
-        "video_file": "The labelled video: MP4, H.264, at a constant rate of frames.",
+        "video_file": "The labelled video: MP4, H.264, at a constant rate of frames. A frame that cannot be decoded is "
+        "black (on_bad_frame=mark).",
         "frames": "Frames of it.",
         **ORIGIN,
         "poses_from": "The analysis whose poses were drawn; null where they were made for this one: their files are "
@@ -95,6 +96,12 @@ class Label(AfterPoses):
             ),
         ] = True
 
+        @model_validator(mode="after")
+        def _can_be_drawn(self) -> Self:
+            if self.on_bad_frame == "mark" and not self.fastmode:
+                raise ValueError("fastmode=false cannot go on behind a frame that cannot be decoded: leave it out.")
+            return self
+
     def run(self, job: Job[Label.Parameters]) -> dict[str, Any]:
         """Find or make the poses, draw them, and check that the labelled video is whole."""
         from dlc_jupyter.pose.render import Style, draw
@@ -114,7 +121,16 @@ class Label(AfterPoses):
         if origin["poses_from"]:
             total, before, made = media.frames, 0, {}
         target = job.scratch / "labeled.mp4"
-        drawn = draw(network, poses, video, media, style, target, progress=lambda done: progress(before + done))
+        drawn = draw(
+            network,
+            poses,
+            video,
+            media,
+            style,
+            target,
+            progress=lambda done: progress(before + done),
+            mark=recording.wanted.mark,
+        )
         job.progress(total, total, "frames")
         for note in (*notes, *poses.notes, *poses.fallbacks, *_notes(media, style)):
             job.note(note)

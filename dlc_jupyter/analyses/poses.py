@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -120,6 +120,13 @@ class PoseParameters(BaseParameters):
             "to its upper left corner. Left out: as in the project's config.yaml.",
         ),
     ] = None
+    on_bad_frame: Annotated[
+        Literal["stop", "mark"],
+        Field(
+            description="What to do about a frame that cannot be decoded: stop with an error that names it, or give it "
+            "a row of NaN and go on (MP4 and MOV); what starts from poses then starts from those made so."
+        ),
+    ] = "stop"
 
 
 #: What `describe` returns.
@@ -182,6 +189,7 @@ def poses_by(parameters: Any, model: Model) -> list[PosesOf]:
     """
     names = ("snapshot_index", "batch_size", "detector_batch_size", "cropping", "device")
     shared: dict[str, Any] = {name: getattr(parameters, name, None) for name in names}
+    shared["mark"] = getattr(parameters, "on_bad_frame", "stop") == "mark"
     if model.kind == "2d":
         return [PosesOf(model.config, parameters.shuffle, parameters.trainingsetindex, **shared)]
     return [
@@ -229,7 +237,8 @@ class Recording:
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters that decide the poses."""
-        return {"model": self.job.parameters.model, **self.wanted.parameters()}
+        marked = {"on_bad_frame": "mark"} if self.wanted.mark else {}
+        return {"model": self.job.parameters.model, **self.wanted.parameters(), **marked}
 
     def folder(self, parent: Path) -> Path:
         """Return where in a folder its files lie: in one of its own, where there are several videos."""
@@ -270,7 +279,6 @@ def find_poses(
     save_as_csv: bool,
     progress: Callable[[int], None],
     span: Span | None = None,
-    mark: bool = False,
 ) -> Poses:
     """Make the poses of a video, going on with those that an earlier attempt has kept.
 
@@ -280,8 +288,6 @@ def find_poses(
         Told how many frames have poses.
     span : Span, optional
         Which frames are looked at; all, where it is left out.
-    mark : bool
-        Whether frames that cannot be decoded get rows of NaN.
     """
     from dlc_jupyter.pose import compact
     from dlc_jupyter.pose.analyze import Span, Task, analyze
@@ -290,14 +296,22 @@ def find_poses(
 
     job = recording.job
     about = {"video": recording.input.file_id, "dlc_jupyter": __version__}
-    task = Task(recording.video, recording.media, recording.network, span or Span(), mark, about)
+    task = Task(recording.video, recording.media, recording.network, span or Span(), recording.wanted.mark, about)
     made, kept = recording.folder(job.scratch / "made"), recording.folder(job.kept)
     for folder in (made.parent, kept):
         folder.mkdir(exist_ok=True)
     poses = analyze(task, made, kept, save_as_csv=save_as_csv, progress=progress)
     cropping = part_of(poses.file("_meta.pickle"), recording.media)
     compact.write(poses.h5, poses.folder / COMPACT, poses.rows, cropping=cropping)
+    poses.notes.extend(_unreadable(poses.unreadable))
     return poses
+
+
+def _unreadable(numbers: Sequence[int]) -> Iterator[str]:
+    if numbers:
+        frames = ", ".join(str(each) for each in numbers[:10])
+        more = f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
+        yield f"{len(numbers)} frames could not be decoded and have rows of NaN (counted from 0): {frames}{more}."
 
 
 def given_poses(recording: Recording) -> Poses | None:

@@ -68,13 +68,6 @@ class Video(PoseAnalysis):
                 "NWB have only the frames that were looked at, with their numbers or times.",
             ),
         ] = 1
-        on_bad_frame: Annotated[
-            Literal["stop", "mark"],
-            Field(
-                description="What to do about a frame that cannot be decoded: stop with an error that names it, or "
-                "give it a row of NaN and go on (MP4 and MOV)."
-            ),
-        ] = "stop"
         save_as_csv: Annotated[
             bool, Field(description="Whether the poses are written as a CSV file besides DeepLabCut's HDF5 file.")
         ] = True
@@ -112,7 +105,7 @@ class Video(PoseAnalysis):
     @classmethod
     def poses(cls, parameters: Video.Parameters, model: Model) -> list[PosesOf]:
         """Return which poses the result has; none that others can use where not every frame has its own."""
-        every = (parameters.start, parameters.stop, parameters.step, parameters.on_bad_frame) == (0, None, 1, "stop")
+        every = (parameters.start, parameters.stop, parameters.step) == (0, None, 1)
         return super().poses(parameters, model) if every else []
 
     def run(self, job: Job[Video.Parameters]) -> dict[str, Any]:
@@ -127,7 +120,6 @@ class Video(PoseAnalysis):
         poses = find_poses(
             recording,
             span=span,
-            mark=wanted.on_bad_frame == "mark",
             save_as_csv=wanted.save_as_csv,
             # When all frames have poses, the files are yet to be written.
             progress=lambda done: job.progress(min(done, total - 1), total, "frames"),
@@ -135,7 +127,7 @@ class Video(PoseAnalysis):
         made = provenance(recording, poses, wanted.model_dump(mode="json"))
         offer_poses(recording, poses, made)
         job.progress(total, total, "frames")
-        for note in (*_beyond(wanted, recording.media.frames), *poses.notes, *poses.fallbacks, *_unreadable(poses)):
+        for note in (*_beyond(wanted, recording.media.frames), *poses.notes, *poses.fallbacks):
             job.note(note)
         return {
             **poses.as_result(),
@@ -180,13 +172,3 @@ def _further(recording: Recording, wanted: Video.Parameters, poses: Poses, looke
 def _beyond(wanted: Video.Parameters, frames: int) -> Iterator[str]:
     if wanted.stop is not None and wanted.stop > frames:
         yield f"stop={wanted.stop} is beyond the video's end: it has {frames} frames."
-
-
-def _unreadable(poses: Poses) -> Iterator[str]:
-    if poses.unreadable:
-        frames = ", ".join(str(each) for each in poses.unreadable[:10])
-        more = len(poses.unreadable) - 10
-        yield (
-            f"{len(poses.unreadable)} frames could not be decoded and have rows of NaN (counted from 0): {frames}"
-            + (f" and {more} more." if more > 0 else ".")
-        )

@@ -157,6 +157,7 @@ class Requests:
             decisive = {
                 "poses": wanted.parameters(),
                 "file": file_id,
+                **({"mark": True} if wanted.mark else {}),
                 "project": self._models.fingerprint(project, trainingsetindex=index, shuffle=shuffle),
                 **self._programs(deeplabcut),
             }

@@ -31,7 +31,7 @@ AGAIN = "Copy or record it again, or upload it again if the upload was cut off."
 REPAIR = "Repair it with ffmpeg (ffmpeg -i video.mp4 -c:v libx264 -crf 17 repaired.mp4) and analyse the new file."
 
 #: What else can be done where the container lists every frame, so that one that cannot be decoded still has its place.
-MARK = " Or ask for the analysis video with on_bad_frame=mark: frames that cannot be decoded have rows of NaN then."
+MARK = " Or ask for it with on_bad_frame=mark (video, label, plot, filter): such frames have rows of NaN then."
 MARKABLE = ("mov",)
 
 #: How much two decoders' pictures of one frame may differ on average, of 255. Rounding makes less than 2.

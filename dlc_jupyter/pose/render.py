@@ -111,6 +111,7 @@ def draw(
     target: Path,
     *,
     progress: Callable[[int], None],
+    mark: bool = False,
 ) -> dict[str, Any]:
     """Draw poses on a video, and check the outcome.
 
@@ -122,6 +123,8 @@ def draw(
         The MP4 file to write, at a constant rate of ``media.fps``.
     progress : callable
         Told how many frames have been drawn.
+    mark : bool
+        Whether frames that cannot be decoded have rows of NaN: they are black then. Not without `Style.fastmode`.
 
     Returns
     -------
@@ -143,12 +146,19 @@ def draw(
         else:
             _draw_slowly(network, poses, video, media, style, target, progress)
     if painter is not None:
-        render(video, media, painter, poses.rows, target, progress=progress)
+        render(video, media, painter, poses.rows, target, progress=progress, mark=mark)
     return {"frames": poses.rows, "fps": round(float(media.fps), 6), **check_playable(target, poses.rows)}
 
 
 def render(
-    video: Path, media: Media, painter: Painter, rows: int, target: Path, *, progress: Callable[[int], None]
+    video: Path,
+    media: Media,
+    painter: Painter,
+    rows: int,
+    target: Path,
+    *,
+    progress: Callable[[int], None],
+    mark: bool = False,
 ) -> None:
     """Decode the first `rows` frames of a video, draw on each, and write them as H.264.
 
@@ -166,7 +176,7 @@ def render(
     drawn = 0
     try:
         with (
-            Frames(video, media, size=size, stop=rows, crop=painter.crop, ahead=_AHEAD) as frames,
+            Frames(video, media, size=size, stop=rows, crop=painter.crop, ahead=_AHEAD, mark=mark) as frames,
             Writer(encoder, frames.release) as writer,
         ):
             for batch in frames:

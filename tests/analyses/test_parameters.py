@@ -129,10 +129,19 @@ def test_what_starts_from_poses_wants_those_that_video_makes(name, own):
     assert not video.starts_from_poses
 
 
-@pytest.mark.parametrize("part", [{"start": 1}, {"stop": 5}, {"step": 2}, {"on_bad_frame": "mark"}])
+@pytest.mark.parametrize("part", [{"start": 1}, {"stop": 5}, {"step": 2}])
 def test_a_part_of_a_video_s_poses_is_nothing_to_start_from(part):
     video = find_analysis("video")
     assert video.poses(video.validate({"model": "mouse", **part}), MOUSE) == []
+
+
+@pytest.mark.parametrize("name", ["label", "plot", "filter"])
+def test_marked_poses_are_others_and_what_starts_from_poses_may_want_them(name):
+    video, other = find_analysis("video"), find_analysis(name)
+    (whole,) = video.poses(video.validate({"model": "mouse"}), MOUSE)
+    (marked,) = video.poses(video.validate({"model": "mouse", "on_bad_frame": "mark"}), MOUSE)
+    (wanted,) = other.poses(other.validate({"model": "mouse", "on_bad_frame": "mark"}), MOUSE)
+    assert whole != marked == replace(wanted, prefix="")
 
 
 def test_every_parameter_is_described():

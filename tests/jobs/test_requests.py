@@ -183,6 +183,12 @@ def poses(tmp_path: Path, requests: Requests, analysis: str, deeplabcut: str | N
     return key
 
 
+def test_marked_poses_are_others_and_shared_by_what_asks_for_them(tmp_path: Path, requests: Requests) -> None:
+    marked = poses(tmp_path, requests, "video", on_bad_frame="mark")
+    assert marked != poses(tmp_path, requests, "video")
+    assert marked == poses(tmp_path, requests, "label", on_bad_frame="mark")
+
+
 def test_poses_are_the_same_whichever_analysis_makes_them(tmp_path: Path, requests: Requests) -> None:
     made = poses(tmp_path, requests, "video")
     assert poses(tmp_path, requests, "label", pcutoff=0.3) == made
