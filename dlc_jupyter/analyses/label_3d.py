@@ -180,7 +180,7 @@ class Label3D(SpaceAnalysis):
         drawer = _draw_as_deeplabcut if wanted.renderer == "deeplabcut" else _draw
         drawn = drawer(job, space, span, target, course.stage(len(span)))
         course.end()
-        for note in (*space.notes, *drawn.pop("notes", ())):
+        for note in (*space.notes, *drawn.pop("notes", ()), *_guess(wanted, space.model)):
             job.note(note)
         return {
             **space.result,
@@ -287,6 +287,17 @@ def _look(job: Job[Label3D.Parameters], model: Model, space: Space | None = None
         width=wanted.width,
         **{name: pair and (pair[0], pair[1]) for name, pair in pairs.items()},
     )
+
+
+def _guess(wanted: Label3D.Parameters, model: Model) -> list[str]:
+    """Return what to say where nobody has told what goes up in the scene."""
+    rig = cameras_of(model)
+    if wanted.up or rig.up or wanted.renderer == "deeplabcut":
+        return []
+    return [
+        f"What goes up in the scene is guessed from the cameras' pictures: {axes_of(rig)[0]}. Where it stands askew, "
+        "calibrate with floor, or give up."
+    ]
 
 
 def _draw(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc_jupyter.demo.stereo import RIG, table
+from dlc_jupyter.demo.stereo import RIG, TABLE, table
 from dlc_jupyter.demo.views import Eye, Face, within
 from dlc_jupyter.pose3d.cameras import Rig
 
@@ -26,14 +26,16 @@ NOISE = 1.6
 def board(number: int, rig: Rig = RIG) -> Face:
     """Return the board as it is held in one picture, so that all cameras see the whole of it.
 
-    Its own coordinates begin at the outer corner of its first square, in mm.
+    In number 0 it lies on the table. Its own coordinates begin at the outer corner of its first square, in mm.
     """
     size = ((COLUMNS + 1) * SQUARE, (ROWS + 1) * SQUARE)
+    lying = Face(np.array([-size[0] / 2, size[1] / 2, 0]), np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), size)
+    if number == 0:
+        return lying.moved(cv2.Rodrigues(np.array([0, 0, 0.35]))[0], np.array([0, 0, TABLE]))
     rng = np.random.default_rng([number, 6])
     while True:
         turn = cv2.Rodrigues(np.array([*rng.uniform(-0.5, 0.5, 2), rng.uniform(-0.7, 0.7)]))[0]
         middle = rng.uniform((-130, -100, -60), (130, 100, 160))
-        lying = Face(np.array([-size[0] / 2, size[1] / 2, 0]), np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), size)
         held = lying.moved(turn, middle)
         seen = rig.project(_paper(held))
         limits = np.array([camera.size for camera in rig.cameras])[:, None]

@@ -184,7 +184,9 @@ def main() -> None:
     if "stereo" in what:
         make_stereo(arguments.into)
     if "boards" in what:
-        boards.write(arguments.into / "calibration_images")
+        folder = arguments.into / "calibration_images"
+        boards.write(folder)
+        print(f"{boards.COUNT} pictures of each camera in {folder}; in number 0 the board lies on the table.")
     if "measure" in what:
         print(measure(arguments.into))
 

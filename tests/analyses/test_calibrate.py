@@ -16,7 +16,7 @@ from dlc_jupyter import demo
 from dlc_jupyter.analyses.base import find_analysis
 from dlc_jupyter.analyses.calibrate import Dictionary
 from dlc_jupyter.demo import boards
-from dlc_jupyter.demo.stereo import RIG
+from dlc_jupyter.demo.stereo import RIG, TABLE
 from dlc_jupyter.errors import AnalysisFailed, BadRequest
 from dlc_jupyter.pose3d import calibrations
 from dlc_jupyter.pose3d.cameras import Rig
@@ -146,6 +146,12 @@ def test_pictures_that_are_called_as_frames_are_pictures(calibrate, shown, tmp_p
         for path, target in zip(paths, renamed[camera], strict=True):
             target.write_bytes(path.read_bytes())
     assert calibrate(renamed, floor=1).result["axes"] == "the board of frame 4 (1).jpg, z up"
+
+
+def test_in_the_demo_s_first_picture_the_board_lies_on_the_table(calibrate, shown) -> None:
+    rig = calibrations.read(calibrate(shown, floor=0).result["calibration_file"])
+    for camera, truth in zip(rig.cameras, RIG.cameras, strict=True):
+        assert camera.centre[2] == pytest.approx(truth.centre[2] - TABLE, rel=0.01)
 
 
 @pytest.fixture(scope="session")

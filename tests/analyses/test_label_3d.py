@@ -141,6 +141,17 @@ def test_a_part_of_the_frames_is_drawn(draw) -> None:
         draw(start=FRAMES)
 
 
+def test_a_guess_of_what_goes_up_is_told(run_several, walk, draw, tmp_path) -> None:
+    assert draw().notes == []  # the demo's calibration says it
+    write_project(tmp_path / "own" / "model3d", replace(RIG, up=""))
+    (tmp_path / "own" / "model").symlink_to(demo.MODEL.parent)
+    options = {"model": tmp_path / "own" / "model3d" / "config.yaml", "poses": exact(tmp_path / "again"), "end": 5}
+    ran = run_several("label_3d", walk, filterpredictions=False, **options)
+    assert [note for note in ran.notes if note.startswith("What goes up in the scene is guessed")]
+    ran = run_several("label_3d", walk, filterpredictions=False, up="z", **options)
+    assert not [note for note in ran.notes if "guessed" in note]
+
+
 def test_deeplabcut_draws_it_too(draw) -> None:
     ran = draw(renderer="deeplabcut", start=2, end=5, width=1000, view=[-60, -90])
     assert probe(ran.result["video_file"])["nb_read_frames"] == "3"

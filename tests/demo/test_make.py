@@ -28,7 +28,11 @@ def test_it_explains_itself() -> None:
     ("asked", "made"), [([], list(make.STEPS)), (["measure"], ["measure"]), (["boards"], ["boards"])]
 )
 def test_it_makes_what_is_asked_for_or_everything(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: list[str], made: list[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    asked: list[str],
+    made: list[str],
 ) -> None:
     called: list[str] = []
     monkeypatch.setattr(make, "make_video", lambda into: called.append("video"))
@@ -39,6 +43,7 @@ def test_it_makes_what_is_asked_for_or_everything(
     monkeypatch.setattr(sys, "argv", ["make", *asked, "--into", str(tmp_path)])
     make.main()
     assert called == made
+    assert ("calibration_images" in capsys.readouterr().out) == (asked == ["boards"])
 
 
 def test_it_does_not_make_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
