@@ -77,7 +77,7 @@ class SpaceParameters(BaseParameters):
         Literal["stop", "truncate"],
         Field(
             description="What to do about videos of different length or frame rate: stop with an error that names "
-            "them, or go on with the frames that all of them have."
+            "them, or go on up to the end of the first one that ends. With frame_offset different lengths are no error."
         ),
     ] = "stop"
     frame_offset: Annotated[

@@ -200,7 +200,8 @@ def common_frames(
     frame_offset : sequence of int, optional
         Frame i of the scene is frame i + offset of the video.
     truncate : bool
-        Whether what only longer videos have is left out; else they must be of one length.
+        Whether what only longer videos have is left out; else they must be of one length, unless it is said by
+        `frame_offset` that they began at different moments.
 
     Raises
     ------
@@ -208,12 +209,12 @@ def common_frames(
         They are of different length (kind ``LengthMismatch``), or have no frame in common (``NoCommonFrames``).
     """
     longest, shortest = int(np.argmax(frames)), int(np.argmin(frames))
-    if frames[longest] != frames[shortest] and not truncate:
+    if frames[longest] != frames[shortest] and not truncate and not any(frame_offset or ()):
         raise AnalysisFailed(
             f"The videos are of different length: {names[longest]} has {frames[longest]} frames, {names[shortest]} has "
             f"{frames[shortest]}.",
             hint="If they begin at the same moment, go on with on_length_mismatch=truncate; if not, say by how many "
-            "frames each is late with frame_offset as well.",
+            "frames each is late with frame_offset.",
             kind="LengthMismatch",
         )
     offsets = frame_offset or [0] * len(frames)

@@ -330,6 +330,9 @@ def test_videos_of_different_length_are_refused_naming_both_or_cut_to_the_shorte
     assert ran.result["frames"] == len(pd.read_hdf(ran.result["h5_file"])) == FRAMES - 4
     [note] = ran.notes
     assert note.startswith("The videos are of different length (camera-1 has 24, camera-2 has 20 frames)")
+    # It began four frames later: then the lengths are as they should be.
+    late = quick(shorter, poses, frame_offset={"camera-2": -4}).result
+    assert late["frames"] == len(pd.read_hdf(late["h5_file"])) == FRAMES
 
 
 def test_videos_of_different_rate_are_refused_naming_both(quick, walk, tmp_path) -> None:

@@ -250,6 +250,9 @@ def test_lengths_must_be_equal_unless_said_otherwise() -> None:
     assert refused.value.kind == "LengthMismatch"
     assert "on_length_mismatch=truncate" in refused.value.hint
     assert common_frames(names, [100, 90], truncate=True) == 90
+    # Where it is said that they began at different moments, they need not be of one length.
+    assert common_frames(names, [100, 90], [0, -10]) == 100
+    assert common_frames(names, [100, 90], [0, 3]) == 87
     assert common_frames(names, [100, 90], [5, -5], truncate=True) == 95
     with pytest.raises(AnalysisFailed) as refused:
         common_frames(names, [100, 100], [0, 100])
