@@ -184,11 +184,26 @@ def test_different_numbers_of_pictures_are_refused_naming_both_or_cut(calibrate,
     assert calibrate(fewer, on_length_mismatch="truncate").result["boards"] == COUNT - 2
 
 
+def test_videos_of_different_rates_are_refused_or_calibrate_with_a_note(calibrate, films, tmp_path) -> None:
+    slower = ffmpeg(["-r", "8", "-i", str(films["camera-2"]), "-c:v", "libx264", "-crf", "8"], tmp_path / "slow.mp4")
+    other = {**films, "camera-2": slower}
+    assert fails(calibrate, other).kind == "RateMismatch"
+    ran = calibrate(other, on_length_mismatch="truncate", every=2)
+    assert_true(calibrations.read(ran.result["calibration_file"]))
+    assert [note for note in ran.notes if "camera-2 has 8" in note]
+
+
 def test_a_board_that_is_never_seen_is_told_and_what_is_seen_instead(calibrate, shown) -> None:
     failed = fails(calibrate, shown, columns=9, rows=6)
     assert failed.kind == "BoardNotFound"
     assert "In none of the 14 pictures of camera-1 is there a checkerboard of 9 x 6 inner corners" in failed.message
     assert "columns and rows" in failed.hint
+
+
+def test_a_board_of_another_size_is_named_also_where_some_pictures_pass_for_the_wrong_one(calibrate, shown) -> None:
+    failed = fails(calibrate, shown, columns=7, rows=5)
+    assert failed.kind in ("TooFewPictures", "BoardNotFound")
+    assert "Instead, a board of 8 x 5 inner corners is seen" in failed.message
 
 
 def test_something_between_the_pictures_that_is_none_is_refused(calibrate, shown, films) -> None:

@@ -271,8 +271,9 @@ def test_poses_are_kept_where_the_result_cannot_be_stored_and_nothing_else_is(
     assert failed.state is State.FAILED
     assert failed.error is not None
     assert "no space left" in failed.error["message"]
-    names = sorted(each.filename for each in files.page())
-    assert names == sorted(["mouse.mp4", *(f"{field}.txt" for field in POSE_FILES)])
+    assert failed.result is not None
+    made = {failed.result[field] for field in POSE_FILES}
+    assert {each.file_id for each in files.page()} == {video, *made}
     again = attempt("seen", [video], model="mouse")
     assert again.result is not None
     assert [each["from"] for each in again.result["given"]] == [failed.analysis_id]
