@@ -21,6 +21,7 @@ from dlc_jupyter.pose.tables import COORDS, SINGLE
 from dlc_jupyter.pose.tracks import KEY
 from dlc_jupyter.pose3d.multiview import MultiView
 from dlc_jupyter.pose3d.tracks import SCORER, columns
+from dlc_jupyter.pose3d.triangulation import PCUTOFF
 
 #: Names of our making: DeepLabCut finds what belongs together by parts of the files' names.
 _CAMERAS = ("camera-1", "camera-2")
@@ -117,7 +118,7 @@ class Look:
     """
 
     skeleton: Sequence[Sequence[str]]
-    pcutoff: float = 0.4
+    pcutoff: float = PCUTOFF
     arguments: Mapping[str, Any] = field(default_factory=dict)
     dotsize: float = 15
     alpha: float = 0.8

@@ -7,8 +7,9 @@ and still agree in pairs; what three of them saw tells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,34 +43,39 @@ class Sample:
     likely: Array
 
     @classmethod
-    def of(cls, pixels: Array, likelihood: Array | None, pcutoff: float) -> Sample:
-        """Take the sample from all there is.
+    def of(
+        cls,
+        pieces: Iterable[tuple[range, NDArray[Any], NDArray[Any] | None]],
+        shape: tuple[int, int, int, int],
+        pcutoff: float,
+    ) -> Sample:
+        """Take the sample as the scene is read, and count how much of all of it was seen.
 
         Parameters
         ----------
-        pixels : ndarray, shape (cameras, frames, individuals, bodyparts, 2)
-        likelihood : ndarray, shape (cameras, frames, individuals, bodyparts), optional
+        pieces : iterable
+            The scene, as `dlc_jupyter.pose3d.multiview.MultiView.pieces` yields it.
+        shape : (int, int, int, int)
+            Cameras, frames, individuals and body parts; points of a frame behind those are only counted.
         """
-        cameras, frames, animals, parts, _ = pixels.shape
+        cameras, frames, animals, parts = shape
         taken = windows(frames, animals * parts)
-        found = cls.empty(cameras, taken, animals, parts)
-        for index, window in enumerate(taken):
-            at = slice(window.start, window.stop)
-            found.pixels[:, index] = pixels[:, at]
-            sure = None if likelihood is None else likelihood[:, at]
-            found.pixels[:, index][~is_seen(pixels[:, at], sure, pcutoff)] = np.nan
-        return found.counted()
-
-    @classmethod
-    def empty(cls, cameras: int, taken: list[range], animals: int, parts: int) -> Sample:
-        """Return the room for windows of a video."""
         length = len(taken[0]) if taken else 0
-        return cls(np.full((cameras, len(taken), length, animals, parts, 2), np.nan), np.zeros(cameras))
-
-    def counted(self) -> Sample:
-        """Return the same when its pixels are all there."""
-        seen = np.isfinite(self.pixels).all(-1).reshape(len(self.pixels), -1)
-        return Sample(self.pixels, seen.mean(1) if seen.size else np.zeros(len(seen)))
+        kept = np.full((cameras, len(taken), length, animals, parts, 2), np.nan)
+        likely, points = np.zeros(cameras), 0
+        for numbers, pixels, likelihood in pieces:
+            sure = is_seen(pixels, likelihood, pcutoff)
+            likely += sure.reshape(cameras, -1).sum(1)
+            points += sure[0].size
+            seen = np.where(sure[..., None], pixels, np.nan)[:, :, : animals * parts]
+            for index, window in enumerate(taken):
+                start, stop = max(numbers.start, window.start), min(numbers.stop, window.stop)
+                if start < stop:
+                    part = seen[:, start - numbers.start : stop - numbers.start]
+                    kept[:, index, start - window.start : stop - window.start] = part.reshape(
+                        cameras, stop - start, animals, parts, 2
+                    )
+        return cls(kept, likely / max(1, points))
 
     @property
     def margin(self) -> int:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.media import REPAIR
 from dlc_jupyter.pose.tables import COORDS, SINGLE, PoseTable
-from dlc_jupyter.pose3d.epipolar import Sample, windows
-from dlc_jupyter.pose3d.triangulation import is_seen
+from dlc_jupyter.pose3d.epipolar import Sample
 
 _POINTS = 1 << 16  # of a camera at a time
 _SAME_RATE = 1.0005  # of rates that are called equal: 30 and 29.97 are not
@@ -171,21 +170,8 @@ class MultiView:
 
     def sample(self, frames: int, pcutoff: float) -> Sample:
         """Read the scene, keep some of it, and count how much of it was seen."""
-        animals, parts = len(self.keypoints.individuals), len(self.keypoints.bodyparts)
-        taken = windows(frames, animals * parts)
-        found = Sample.empty(len(self.names), taken, animals, parts)
-        likely = np.zeros(len(self.names))
-        for numbers, pixels, likelihood in self.pieces(frames):
-            sure = is_seen(pixels, likelihood, pcutoff)
-            likely += sure.reshape(len(sure), -1).sum(1)
-            seen = np.where(sure[..., None], pixels, np.nan)[:, :, : animals * parts]
-            for index, window in enumerate(taken):
-                start, stop = max(numbers.start, window.start), min(numbers.stop, window.stop)
-                if start < stop:
-                    part = seen[:, start - numbers.start : stop - numbers.start]
-                    shape = (len(self.names), stop - start, animals, parts, 2)
-                    found.pixels[:, index, start - window.start : stop - window.start] = part.reshape(shape)
-        return Sample(found.pixels, likely / max(1, frames * len(self.keypoints)))
+        shape = (len(self.names), frames, len(self.keypoints.individuals), len(self.keypoints.bodyparts))
+        return Sample.of(self.pieces(frames), shape, pcutoff)
 
 
 def common_frames(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +24,7 @@ from dlc_jupyter.pose.projects import read_model
 from dlc_jupyter.pose3d import deeplabcut as deeplabcut3d
 from dlc_jupyter.pose3d import triangulation
 from dlc_jupyter.pose3d.calibrations import stereo_parameters, write_toml
-from dlc_jupyter.pose3d.cameras import Rig
+from dlc_jupyter.pose3d.cameras import Camera, Rig
 from tests.analyses.recordings import CAMERAS, DISTANCE, FRAMES, clips, exact, given, truth
 from tests.pose.videos import cut_open, ffmpeg
 
@@ -287,14 +289,21 @@ def test_an_offset_may_be_given_as_text() -> None:
     assert found.frame_offset == {"camera-2": -3}
 
 
-def test_of_three_cameras_one_that_disagrees_is_left_out(run_several, walk, tmp_path) -> None:
-    third = looking("top", np.array([10.0, -20.0, 900.0]), np.zeros(3), 800.0, (320.0, 240.0), np.zeros(5))
+def three_cameras(tmp_path: Path, third: Camera) -> tuple[Path, Rig]:
+    """config.yaml of a project with the demo's cameras and another one, and those cameras."""
     rig = Rig((*RIG.cameras, third), unit="mm")
-    config = project(tmp_path)
+    config, name = project(tmp_path), third.name
     values = yaml.safe_load(config.read_text()) | {"camera_names": list(rig.names), "num_cameras": 3}
-    values |= {"config_file_top": values["config_file_camera-1"], "shuffle_top": 1, "trainingsetindex_top": 0}
+    values |= {f"config_file_{name}": values["config_file_camera-1"]}
+    values |= {f"shuffle_{name}": 1, f"trainingsetindex_{name}": 0}
     config.write_text(yaml.safe_dump(values))
     write_toml(rig, config.parent / "calibration.toml")
+    return config, rig
+
+
+def test_of_three_cameras_one_that_disagrees_is_left_out(run_several, walk, tmp_path) -> None:
+    third = looking("top", np.array([10.0, -20.0, 900.0]), np.zeros(3), 800.0, (320.0, 240.0), np.zeros(5))
+    config, rig = three_cameras(tmp_path, third)
     pixels = rig.project(truth()[:FRAMES])
     pixels[1, 5:9, 0] += 80.0  # the second camera takes something else for the snout
     pixels[2, 12:, 2] = np.nan
@@ -314,6 +323,22 @@ def test_of_three_cameras_one_that_disagrees_is_left_out(run_several, walk, tmp_
     assert np.isnan(points(all_of_them["h5_file"])[12:, 2]).all()
     linear = points(run_several("triangulate", videos, method="linear", **options).result["h5_file"])
     assert np.linalg.norm(linear[5:9, 0] - truth()[5:9, 0], axis=-1).min() > 5
+
+
+def test_of_three_cameras_one_that_was_moved_is_named(run_several, walk, tmp_path) -> None:
+    third = looking("side", np.array([500.0, -600.0, 400.0]), np.zeros(3), 800.0, (320.0, 240.0), np.zeros(5))
+    config, rig = three_cameras(tmp_path, third)
+    pixels = rig.project(truth()[:FRAMES])
+    rotation = cv2.Rodrigues(np.deg2rad([3.0, 2.0, 0.0]))[0] @ third.rotation  # on its stand
+    moved = replace(third, rotation=rotation, translation=-rotation @ third.centre)
+    write_toml(Rig((*RIG.cameras, moved), unit="mm"), config.parent / "calibration.toml")
+    poses = [given(tmp_path, number, each) for number, each in enumerate(pixels)]
+    videos = {**walk, "side": walk["camera-1"]}
+    ran = run_several("triangulate", videos, model=config, poses=poses, filterpredictions=False)
+    [warning] = ran.result["warnings"]
+    assert (warning["kind"], warning["cameras"]) == ("camera-moved", ("side",))
+    assert ran.notes == [warning["message"]]
+    assert ran.notes[0].startswith("side seems to be wrongly calibrated")
 
 
 # -- when something is wrong with the recording ------------------------------------------------------------------------
@@ -407,7 +432,8 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(quick, tmp_pat
     (config.parent / "calibration.toml").unlink()
     proof = tmp_path / "it-ran"
     stereo = config.parent / "camera_matrix" / "stereo_params.pickle"
-    stereo.write_bytes(b"cos\nsystem\n(S'touch " + str(proof).encode() + b"'\ntR.")
+    code = b"cos\nsystem\n(S'touch " + str(proof).encode() + b"'\ntR"
+    stereo.write_bytes(b"(dS'camera-1-camera-2'\n" + code + b"s.")
     failed = fails(quick, model=config)
     assert failed.kind == "CalibrationUnreadable"
     assert not proof.exists()

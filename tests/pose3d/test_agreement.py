@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -24,8 +25,21 @@ def recording(cameras: int, seed: int = 0, noise: float = 1.0, frames: int = 600
     return rig, pixels + np.random.default_rng(seed).normal(size=pixels.shape) * noise
 
 
+def sample_of(pixels: Array, likelihood: Array | None = None, pcutoff: float = 0.4) -> Sample:
+    """Take a sample as a long recording is read: in pieces, which end where they like."""
+    cameras, frames, animals, parts, _ = pixels.shape
+    flat = pixels.reshape(cameras, frames, animals * parts, 2)
+    sure = None if likelihood is None else likelihood.reshape(cameras, frames, animals * parts)
+    ends = [*range(0, frames, 37), frames]
+    pieces = [
+        (range(start, stop), flat[:, start:stop], None if sure is None else sure[:, start:stop])
+        for start, stop in pairwise(ends)
+    ]
+    return Sample.of(pieces, (cameras, frames, animals, parts), pcutoff)
+
+
 def found(rig: Rig, pixels: Array, likelihood: Array | None = None) -> list[Finding]:
-    return diagnose(rig, Sample.of(pixels, likelihood, 0.4))
+    return diagnose(rig, sample_of(pixels, likelihood))
 
 
 def turned(rig: Rig, camera: int, degrees: tuple[float, float, float]) -> Rig:
@@ -140,24 +154,24 @@ def test_poses_that_are_nan_throughout_are_refused() -> None:
     rig, pixels = recording(3)
     pixels[:2] = np.nan
     with pytest.raises(AnalysisFailed, match="camera-1 and camera-2 saw no body part") as refused:
-        check_poses(rig.names, Sample.of(pixels, None, 0.4), 0.4)
+        check_poses(rig.names, sample_of(pixels), 0.4)
     assert refused.value.kind == "NoPoses"
     assert "pcutoff" in refused.value.hint
     pixels[1] = 5.0
-    check_poses(rig.names, Sample.of(pixels, None, 0.4), 0.4)
+    check_poses(rig.names, sample_of(pixels), 0.4)
 
 
 def test_the_same_poses_twice_are_refused() -> None:
     rig, pixels = recording(3)
     pixels[2] = pixels[0]
     with pytest.raises(AnalysisFailed, match="camera-1 and camera-3 have the same poses") as refused:
-        check_poses(rig.names, Sample.of(pixels, None, 0.4), 0.4)
+        check_poses(rig.names, sample_of(pixels), 0.4)
     assert refused.value.kind == "SamePoses"
 
 
 def test_a_sample_in_which_nothing_is_seen_proves_nothing() -> None:
     rig, pixels = recording(3)
-    empty = Sample.of(np.full_like(pixels, np.nan), None, 0.4)
+    empty = sample_of(np.full_like(pixels, np.nan))
     seen_elsewhere = replace(empty, likely=np.full(3, 0.2))
     check_poses(rig.names, seen_elsewhere, 0.4)
     assert diagnose(rig, seen_elsewhere) == []
@@ -170,7 +184,7 @@ def test_a_sample_of_any_length(frames: int) -> None:
     assert len({len(each) for each in taken}) <= 1
     assert sum(map(len, taken)) < 20_000
     rig, pixels = recording(2, frames=max(frames, 1)) if frames < 1000 else recording(2, frames=1000)
-    sample = Sample.of(pixels[:, :frames], None, 0.4)
+    sample = sample_of(pixels[:, :frames])
     assert sample.margin <= REACH
     assert found(rig, pixels[:, :frames]) == ([] if frames else found(rig, pixels[:, :0]))
 
@@ -219,12 +233,12 @@ def test_individuals_are_the_same_ones_in_every_view(cameras: int) -> None:
     orders = [list(np.random.default_rng(camera).permutation(3)) for camera in range(cameras)]
     orders[0] = [0, 1, 2]
     named = np.stack([pixels[camera][:, order] for camera, order in enumerate(orders)])
-    sample = Sample.of(named, None, 0.4)
+    sample = sample_of(named)
     order = match_individuals(rig, sample)
     assert [[orders[camera][each] for each in order[camera]] for camera in range(cameras)] == [[0, 1, 2]] * cameras
     assert diagnose(rig, sample) == []
     swapped = np.concatenate([named[1:2], named[:1], named[2:]])
-    assert [each.kind for each in diagnose(rig, Sample.of(swapped, None, 0.4))] == ["swapped"]
+    assert [each.kind for each in diagnose(rig, sample_of(swapped))] == ["swapped"]
 
 
 def test_an_individual_that_a_camera_never_saw_takes_what_is_left() -> None:
@@ -232,4 +246,4 @@ def test_an_individual_that_a_camera_never_saw_takes_what_is_left() -> None:
     pixels = rig.project(np.stack([rigs.motion(300, BODYPARTS, seed) for seed in range(3)], axis=1))[:, :, :, :]
     pixels[1] = pixels[1][:, [2, 0, 1]]
     pixels[1, :, 1] = np.nan  # the first one
-    assert match_individuals(rig, Sample.of(pixels, None, 0.4)).tolist() == [[0, 1, 2], [1, 2, 0]]
+    assert match_individuals(rig, sample_of(pixels)).tolist() == [[0, 1, 2], [1, 2, 0]]
