@@ -193,7 +193,7 @@ class Frames:
         return len(self.shown)
 
     def name(self, number: int) -> str:
-        """Return a frame's name for people, counted from 1."""
+        """Return a frame's name for people, counted from 0."""
         return _name(self.media, number, self._mark)
 
     def account(self) -> list[str]:

@@ -82,8 +82,7 @@ def write(file: IO[bytes], metadata: Mapping[str, Any], pieces: Iterable[Array])
 class Boxes(pickle.Unpickler):
     """Loads the file as it was made by the engine itself, but with None for what can be no box and no box's score.
 
-    So a long video's boxes are had without the rest, which is ten times as much. A file that DeepLabCut's own loop has
-    written is loaded whole: it makes its arrays in another way.
+    So a long video's boxes are had without the rest, which is ten times as much.
     """
 
     def find_class(self, module: str, name: str) -> Any:
