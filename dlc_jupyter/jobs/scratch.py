@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ OTHER_SUFFIXES = (
     *(".toml", ".pickle", ".yaml", ".yml", ".xml"),
 )
 
+#: How much of a video's name its outputs' begin with, in characters: DeepLabCut's own ending is long too.
+_LONGEST_STEM = 80
+
 #: The names of fields that may be names of files as they are; those of cameras may be anything.
 _FIELD = re.compile(r"^\w[\w.-]{0,99}$", re.ASCII)
 
@@ -57,6 +60,25 @@ def kept_poses(root: Path, record: Record, number: int) -> Path:
 def input_stem(record: Record, number: int) -> str:
     """Return what one of an analysis's files, counted from 0, is called in the scratch folder, without its suffix."""
     return "video" if len(record.file_ids) == 1 else f"video-{number + 1}"
+
+
+def output_name(name: str, inputs: Sequence[Mapping[str, str]]) -> str:
+    """Return under which name an output is stored: one that begins with the video's own.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the scratch folder, where the video has a name of our making: ``videoDLC_Resnet50_….csv``.
+    inputs : sequence of mapping
+        Those of the `Order`. What is made of several, and does not begin as one of them, keeps its name.
+    """
+    for each in inputs:
+        stem, own = Path(each["path"]).stem, Path(each["filename"]).stem[:_LONGEST_STEM]
+        if re.match(rf"{re.escape(stem)}(DLC|[._]|$)", name):
+            return own + name[len(stem) :]
+        if len(inputs) == 1 and Path(each["path"]).suffix in VIDEO_SUFFIXES:
+            return f"{own}_{name}"
+    return name
 
 
 def offered(keys: Keys, result: Mapping[str, Any]) -> dict[str, str]:
@@ -231,7 +253,9 @@ class Scratch:
                 raise AnalysisFailed(f"The analysis ended without its {field}.", kind="MissingOutput")
         for path in paths.values():
             if path not in self._stored:
-                self._stored[path] = self._files.add(path, path.name, origin=order.analysis_id).file_id
+                self._stored[path] = self._files.add(
+                    path, output_name(path.name, order.inputs), origin=order.analysis_id
+                ).file_id
         ids = {field: self._stored[path] for field, path in paths.items()}
         return {**result, **ids}, list(dict.fromkeys(ids.values()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -268,6 +269,34 @@ def test_outputs_get_ids(scratch, order, files):
     assert [files.path(each).read_text() for each in ids] == ["a", "b"]
     assert stored == {"csv_file": ids[0], "h5_file": ids[1], "no_file": None, "n": 1}
     assert files.find(ids[0]).filename == "a.csv"
+
+
+@pytest.mark.parametrize(
+    ("filenames", "name", "stored"),
+    [
+        (["day 1.mp4"], "videoDLC_Resnet50_mouse.h5", "day 1DLC_Resnet50_mouse.h5"),
+        (["day 1.mp4"], "video_superanimal_bird.json", "day 1_superanimal_bird.json"),
+        (["day.1.AVI"], "labeled.mp4", "day.1_labeled.mp4"),
+        (["day 1.mp4"], "videos.csv", "day 1_videos.csv"),
+        (["left.mp4", "right.mp4"], "video-2DLC_Resnet50_mouse.csv", "rightDLC_Resnet50_mouse.csv"),
+        (["left.mp4", "right.mp4"], "points.csv", "points.csv"),
+        (["stereo_params.pickle"], "calibration.toml", "calibration.toml"),
+        (["ü" * 200 + ".mp4"], "labeled.mp4", "ü" * 80 + "_labeled.mp4"),
+        ([], "sleep.csv", "sleep.csv"),
+    ],
+)
+def test_outputs_are_called_after_their_video(scratch, ask, upload, files, filenames, name, stored):
+    if not filenames:
+        record = ask("sleep", time=0)
+    else:
+        given = [upload(each.encode(), each) for each in filenames]
+        record = replace(ask("sleep", time=0), file_ids=tuple(given))
+    order = scratch.prepare(record)
+    assert [each["path"].rpartition("/")[2].partition(".")[0] for each in order.inputs] == (
+        ["video"] if len(filenames) == 1 else [f"video-{number + 1}" for number in range(len(filenames))]
+    )
+    _, ids = scratch.store_outputs(order, {"a_file": output(order, name, "a")})
+    assert files.find(ids[0]).filename == stored
 
 
 def test_nothing_is_stored_where_one_is_missing(scratch, order, files):
