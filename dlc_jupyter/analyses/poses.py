@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from dlc_jupyter._version import __version__
 from dlc_jupyter.analyses.base import Analysis, InputFile, Job, PosesOf
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
+from dlc_jupyter.analyses.provenance import provenance_of, versions
 from dlc_jupyter.pose.projects import Model, lacking_bodyparts, lacking_network, lacking_snapshot
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
@@ -360,7 +361,7 @@ def given_or_new_poses(recording: Recording, progress: Callable[[int], None]) ->
     else:
         poses_from, made = given.analysis_id, dict(given.result.get("provenance") or {})
     own = set(type(parameters).model_fields) - set(PoseParameters.model_fields)
-    afterwards = {"parameters": parameters.model_dump(mode="json", include=own), "versions": _versions()}
+    afterwards = {"parameters": parameters.model_dump(mode="json", include=own), "versions": versions()}
     return poses, {"poses_from": poses_from, "provenance": {**made, "afterwards": afterwards}}
 
 
@@ -410,48 +411,6 @@ def provenance(recording: Recording, poses: Poses, parameters: Mapping[str, Any]
     """
     decisive = recording.parameters if parameters is None else parameters
     return provenance_of(recording.job, recording.media, poses, decisive, recording.number)
-
-
-def provenance_of(
-    job: Job[Any], media: Media, poses: Poses, parameters: Mapping[str, Any], number: int = 0
-) -> dict[str, Any]:
-    """Return the `provenance` of poses of one of a job's inputs, whatever has looked at it."""
-    import platform
-
-    import torch
-
-    from dlc_jupyter.pose.digests import sha256
-
-    video = job.inputs[number]
-    on_gpu = job.device.startswith("cuda")
-    return {
-        "video": {"file_id": video.file_id, "filename": video.filename, **media.as_json()},
-        "model_files": [{"name": path.name, "sha256": sha256(path)} for path in poses.model_files],
-        "parameters": dict(parameters),
-        "batch_sizes": poses.batch_sizes,
-        "versions": _versions(),
-        "device": torch.cuda.get_device_name(0) if on_gpu else platform.processor() or platform.machine(),
-        "fallbacks": poses.fallbacks,
-        "notes": poses.notes,
-    }
-
-
-def _versions() -> dict[str, str]:
-    import platform
-
-    import cv2
-    import deeplabcut
-    import numpy
-    import torch
-
-    return {
-        "dlc_jupyter": __version__,
-        "deeplabcut": deeplabcut.__version__,
-        "torch": torch.__version__,
-        "opencv": cv2.__version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def describe(recording: Recording, scorer: str) -> dict[str, Any]:

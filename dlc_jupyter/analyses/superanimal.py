@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
-from dlc_jupyter.analyses.poses import DESCRIPTION, Device, provenance_of
+from dlc_jupyter.analyses.poses import DESCRIPTION, Device
+from dlc_jupyter.analyses.provenance import provenance_of
 from dlc_jupyter.pose.weights import weight_files
 
 Name = Literal["superanimal_topviewmouse", "superanimal_quadruped", "superanimal_bird", "superanimal_humanbody"]
