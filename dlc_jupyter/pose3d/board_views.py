@@ -32,6 +32,8 @@ _TOGETHER = 4
 
 #: In so many pictures another board is looked for, where the one that was named is not to be seen.
 _TRIED = 16
+#: So many answers to that are enough.
+_AGREEING = 3
 
 _MOMENTS = "Give the same number for every camera, in the same order: picture by picture the same moment."
 
@@ -77,6 +79,8 @@ class CameraViews:
         Which picture, or which frame of the video, each of `labels` is: counted from 0.
     notes : list of str
         What the user should know of the videos.
+    instead : str
+        What board is seen where the one that was named was not found in most pictures, in words; else "".
     """
 
     camera: str
@@ -86,8 +90,14 @@ class CameraViews:
     left_out: dict[int, str] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    instead: str = ""
     _kept: dict[int, bytes] = field(default_factory=dict)
     _every: int = 1
+
+    @property
+    def mostly_not(self) -> bool:
+        """Whether the board was not found in most of the pictures that were looked into so far."""
+        return 2 * len(self.corners) < len(self.labels)
 
     @property
     def shown(self) -> list[int]:
@@ -161,18 +171,25 @@ def look(
     with ThreadPoolExecutor(min(_TOGETHER, os.cpu_count() or 1)) as pool:
         for reader in readers:
             views = CameraViews(reader.source.camera)
-            instead, tried = "", 0
+            others: list[str] = []
+            tried = 0
             for some in reader.read(numbers):
                 for number, (grey, seen) in zip(some.numbers, pool.map(_find(board), some.pictures), strict=True):
                     views.numbers.append(number)
                     _take(views, number // step, reader.label(number), grey, seen)
-                if not views.corners and not instead and len(views.labels) * _TRIED > tried * len(numbers):
-                    instead, tried = _instead(board, some.pictures[0]), tried + 1
+                if views.mostly_not and len(views.labels) * _TRIED > tried * len(numbers) and len(others) < _AGREEING:
+                    without = [at for at, number in enumerate(some.numbers) if number // step not in views.corners]
+                    others += _instead(board, some.pictures[without[0]]) if without else []
+                    tried += 1
                 looked += len(some.numbers)
                 progress(looked, total)
             views.notes += [f"{views.camera}: {note}" for note in reader.notes]
             found.append(views)
-            _check_found(board, views, instead)
+            views.instead = _agreed(views, others)
+            _check_found(board, views)
+            if views.instead:
+                usable = f"{len(views.corners)} of {len(views.labels)} pictures"
+                views.notes.append(f"{views.camera}: the board was found in {usable}; in others {views.instead}.")
     found[0].notes += notes
     return found
 
@@ -189,8 +206,17 @@ def _find(board: Board) -> Callable[[Picture | None], tuple[Picture | None, Corn
     return find
 
 
-def _instead(board: Board, grey: Picture | None) -> str:
-    return "" if grey is None else board.instead(grey)
+def _instead(board: Board, grey: Picture | None) -> list[str]:
+    other = "" if grey is None else board.instead(grey)
+    return [other] if other else []
+
+
+def _agreed(views: CameraViews, others: Sequence[str]) -> str:
+    """Return what is seen instead. Where the named board is seen too, one look may have seen a part of it."""
+    if not others or not views.mostly_not:
+        return ""
+    usual = max(others, key=list(others).count)
+    return usual if not views.corners or list(others).count(usual) > 1 else ""
 
 
 def _take(views: CameraViews, number: int, label: str, grey: Picture | None, seen: Corners | str) -> None:
@@ -214,7 +240,7 @@ def _take(views: CameraViews, number: int, label: str, grey: Picture | None, see
     views.keep(number, grey)
 
 
-def _check_found(board: Board, views: CameraViews, instead: str) -> None:
+def _check_found(board: Board, views: CameraViews) -> None:
     if views.size == (0, 0):
         raise AnalysisFailed(
             f"None of the {len(views.labels)} pictures of {views.camera} can be read as a picture.",
@@ -225,7 +251,7 @@ def _check_found(board: Board, views: CameraViews, instead: str) -> None:
         return
     reasons = list(views.left_out.values())
     usual = max(set(reasons), key=reasons.count)
-    seen = f" Instead, {instead}." if instead else ""
+    seen = f" Instead, {views.instead}." if views.instead else ""
     count = len(views.labels)
     raise AnalysisFailed(
         f"In none of the {count} pictures of {views.camera} is there a {board} that can be used: {usual}.{seen}",

@@ -482,6 +482,17 @@ def test_a_board_that_is_never_seen(rendered) -> None:
     assert "charuco of 8 x 6 squares" in refusal("BoardNotFound", lambda: look(other, sources))
 
 
+def test_a_board_that_is_mostly_another_one(rendered) -> None:
+    """In one picture the named board is seen; where that is not so, it is said what is."""
+    _, sources = rendered(2, (320, 240))
+    views = look(BOARD, sources)
+    views[0].instead = "a board of 9 x 6 inner corners is seen"
+    views[0].corners = dict(list(views[0].corners.items())[:1])
+    said = refusal("TooFewPictures", lambda: calibrate(BOARD, views))
+    assert "Instead, a board of 9 x 6 inner corners is seen: check columns and rows" in said
+    assert views[1].instead == ""
+
+
 def test_pictures_of_different_sizes(rendered, tmp_path) -> None:
     _, sources = rendered(2, (320, 240))
     odd = tmp_path / "odd.png"
