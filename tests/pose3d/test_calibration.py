@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dlc_jupyter.demo import boards
 from dlc_jupyter.errors import AnalysisFailed, BadRequest
 from dlc_jupyter.pose3d.board_views import CameraViews, Source, look
 from dlc_jupyter.pose3d.boards import Board, Corners
@@ -482,15 +483,27 @@ def test_a_board_that_is_never_seen(rendered) -> None:
     assert "charuco of 8 x 6 squares" in refusal("BoardNotFound", lambda: look(other, sources))
 
 
-def test_a_board_that_is_mostly_another_one(rendered) -> None:
-    """In one picture the named board is seen; where that is not so, it is said what is."""
+def test_a_board_that_is_mostly_another_one(rendered, tmp_path) -> None:
+    """In one picture the named board is seen, and in some others a part of the larger one passes for it."""
     _, sources = rendered(2, (320, 240))
-    views = look(BOARD, sources)
-    views[0].instead = "a board of 9 x 6 inner corners is seen"
-    views[0].corners = dict(list(views[0].corners.items())[:1])
-    said = refusal("TooFewPictures", lambda: calibrate(BOARD, views))
+    boards.write(tmp_path, 1)
+    mixed = []
+    for each in sources:
+        for path in each.pictures[1:]:
+            cv2.imwrite(str(tmp_path / path.name), cv2.resize(cv2.imread(str(path)), (640, 480)))
+        others = [tmp_path / path.name for path in each.pictures[1:]]
+        mixed.append(replace(each, pictures=[tmp_path / f"{each.camera}-00.jpg", *others], labels=[]))
+    named = Board(columns=boards.COLUMNS, rows=boards.ROWS)
+    views = look(named, mixed)
+    passed = len(views[0].corners)
+    assert 0 in views[0].corners
+    assert 1 < passed < 9
+    [note] = views[0].notes
+    assert f"found in {passed} of 18 pictures; in others a board of 9 x 6 inner corners is seen." in note
+    said = refusal("TooFewPictures", lambda: calibrate(named, views))
     assert "Instead, a board of 9 x 6 inner corners is seen: check columns and rows" in said
-    assert views[1].instead == ""
+    # Where the named board is mostly seen, nothing else is spoken of.
+    assert [(each.instead, each.notes) for each in look(BOARD, mixed)] == [("", []), ("", [])]
 
 
 def test_pictures_of_different_sizes(rendered, tmp_path) -> None:
