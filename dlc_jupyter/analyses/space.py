@@ -107,8 +107,9 @@ SPACE = {
     "which it was found) and by camera (cameras; used is the share of its pixels that agreed).",
     "found": "The share of all points that were found, from 0 to 1.",
     "behind": "The share of points that would be behind a camera; those of method=deeplabcut are kept.",
-    "warnings": "What is probably wrong, as kind, message, cameras and frames: cameras swapped, a video out of sync by "
-    "so many frames (found by trying the alternatives), a camera that was moved. Empty where the cameras agree.",
+    "warnings": "What is probably wrong, as kind, message, cameras and frames: cameras swapped, a video out of sync "
+    "(found by trying the alternatives; frames is the frame_offset that would mend it, else null), a camera that was "
+    "moved. Empty where the cameras agree.",
     "cameras": "Their names, in order.",
     "<camera>_h5_file": "The 2D poses of that camera's video, as in the result of video; so are <camera>_csv_file, "
     "<camera>_poses_file, <camera>_meta_file, <camera>_full_file, <camera>_scorer and <camera>_frames.",

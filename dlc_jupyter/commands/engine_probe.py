@@ -47,6 +47,8 @@ def torch_facts() -> dict[str, Any]:
     """Return what torch can compute on, and whether torchvision's compiled operators load."""
     torch = import_module("torch")
     facts: dict[str, Any] = {"cuda_build": torch.version.cuda, "gpus": [], "torchvision_operators": None}
+    # What this project's own installation leaves where torch has no CUDA and torchvision's wheel was built for it.
+    facts["torchvision_paired"] = "torchvision_cpu_shim" in sys.modules
     if torch.cuda.is_available():
         facts["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     with contextlib.suppress(Exception):

@@ -187,6 +187,11 @@ def _torch(found: Mapping[str, Any]) -> Iterable[Finding]:
         yield missing("torch", f"torchvision {vision} was built for torch {needed[0]}, but torch is {torch}", pair)
     elif "torchvision" in errors:
         yield missing("torch", f"torchvision {vision} does not fit torch {torch}: {errors['torchvision']}", pair)
+    elif found["torch"].get("torchvision_operators") is False and found["torch"].get("torchvision_paired"):
+        text = (
+            f"torch {torch}; torchvision {vision} without its compiled operators, as this installation has paired them"
+        )
+        yield ok("torch", f"{text}: only models that detect animals first (top-down) need these")
     elif found["torch"].get("torchvision_operators") is False:
         text = f"torch {torch}; torchvision {vision} works but for its compiled operators"
         yield warning("torch", text, f"Models that detect animals first (top-down) need them. {pair}")

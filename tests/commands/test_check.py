@@ -112,6 +112,7 @@ def test_where_everything_is_there_every_finding_is_well(python_with: Callable[.
         ),
         ({"errors__torchvision": "RuntimeError: nms"}, "torch", "missing", "does not fit", "in one command"),
         ({"torch__torchvision_operators": False}, "torch", "warning", "compiled operators", "top-down"),
+        ({"torch": {"torchvision_operators": False, "torchvision_paired": True}}, "torch", "ok", "top-down", ""),
         ({"opencv": {}}, "OpenCV", "missing", "not installed", findings.INSTALL),
         ({"errors__cv2": "ImportError: libGL.so.1"}, "OpenCV", "missing", "libGL.so.1", findings.INSTALL),
         (
