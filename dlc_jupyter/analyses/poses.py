@@ -238,8 +238,8 @@ class Recording:
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters that decide the poses."""
-        marked = {"on_bad_frame": "mark"} if self.wanted.mark else {}
-        return {"model": self.job.parameters.model, **self.wanted.parameters(), **marked}
+        on_bad_frame = "mark" if self.wanted.mark else "stop"
+        return {"model": self.job.parameters.model, **self.wanted.parameters(), "on_bad_frame": on_bad_frame}
 
     def folder(self, parent: Path) -> Path:
         """Return where in a folder its files lie: in one of its own, where there are several videos."""

@@ -130,7 +130,7 @@ def test_where_earlier_poses_are_from_is_told_apart_from_what_is_done_with_them(
         ({"ar_degree": 0, "ma_degree": 0}, "cannot both be 0"),
         ({"filtertype": "spline"}, "median"),
         ({"alpha": 0}, "greater than 0"),
-        ({"p_bound": 1.5}, "less than or equal to 1"),
+        ({"p_bound": 1.5}, "at most 1"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(values, why):

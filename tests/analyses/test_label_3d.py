@@ -203,7 +203,7 @@ def test_it_starts_from_what_triangulate_makes_when_asked_for_the_same() -> None
     ("values", "field", "says"),
     [
         ({"start": 9, "end": 9}, "end", "end must be greater than start, which is 9."),
-        ({"view": [1]}, "view", "at least 2"),
+        ({"view": [1]}, "view", "2 values are wanted at least"),
         ({"xlim": [3, 1]}, "xlim", "less than the second, not 3, 1"),
         ({"zlim": "1,1"}, "zlim", "less than the second"),
         ({"width": 4000}, "width", "1920"),
