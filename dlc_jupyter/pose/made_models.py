@@ -157,7 +157,8 @@ def cameras_of(calibration: Path) -> list[str]:
     try:
         cameras, _ = calibration_toml.read(calibration)
     except AnalysisFailed as error:
-        raise _bad(f"{error.message} Give the calibration.toml that the analysis calibrate has made.") from None
+        how = "Give the calibration.toml that the analysis calibrate has made; of other files, such as DeepLabCut's "
+        raise _bad(f"{error.message} {how}stereo_params.pickle, it makes one with method=import.") from None
     names = [str(camera["name"]) for camera in cameras]
     if len(names) < 2:
         raise _bad(f"It has one camera only ({names[0][:50]}). A 3D model needs two or more.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pickle
 import threading
 
 import pytest
@@ -145,6 +146,12 @@ def test_a_unit_or_source_that_is_no_text_is_not_known(models, new):
     text = calibration().replace('unit = "mm"', f"unit = {huge}").replace('"calibrate"', huge)
     new.calibration.write_text(text)
     assert models.make(new).calibration == {"error": 0.25, "unit": "", "source": "Anipose"}
+
+
+def test_deeplabcut_s_own_calibration_is_refused_with_the_way_to_use_it(models, new):
+    new.calibration.write_bytes(pickle.dumps({"left-right": {"R": [1.0]}}, protocol=4))
+    with pytest.raises(BadRequest, match=r"stereo_params\.pickle, it makes one with method=import"):
+        models.make(new)
 
 
 def test_a_video_is_no_calibration(models, new):
