@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -120,7 +119,8 @@ def test_its_poses_are_those_of_the_mouse(folder: Path, printed: str) -> None:
     assert min(poses.likelihood.values()) > 0.6  # everything is drawn into the video
     for part, error in errors.items():
         assert re.search(rf"^{part} +{poses.likelihood[part]:.2f} +{error:.1f} px$", printed, re.M)
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     table = pandas.read_hdf(folder / "openfield-poses.h5")
     assert table.shape == (FRAMES, 3 * len(BODYPARTS))
     assert table.iloc[7, 0] == pytest.approx(poses.points["snout"][7][0])
@@ -194,8 +194,6 @@ def test_the_api_can_be_called_by_hand_as_it_is_printed(
 @pytest.mark.system
 @pytest.mark.deeplabcut
 def test_jupyterlab_opens_on_it_as_it_is_printed(folder: Path, printed: str, port: int, wait_until: WaitUntil) -> None:
-    if importlib.util.find_spec("jupyterlab") is None:
-        pytest.skip("JupyterLab is not installed")
     lab = commands(printed, port)[0]
     assert " lab --config=" in lab
     with running(f"{lab} --no-browser --port={port} --ServerApp.port_retries=0", port, wait_until):
