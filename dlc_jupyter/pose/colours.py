@@ -1,8 +1,27 @@
-"""Colours for the keypoints of a picture: as different as they can be, and readable on white."""
+"""How pictures on white look: their letters and lines, and colours for keypoints that differ as much as they can."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
+
+INK, PALE = "#24292f", "#6e7781"
+_LINES = "#afb8c1"
+
+#: What all pictures that matplotlib draws have in common: settings of its ``rc_context``.
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "text.parse_math": False,  # names are not formulas
+    "axes.labelcolor": INK,
+    "axes.edgecolor": _LINES,
+    "axes.linewidth": 0.8,
+    "xtick.color": _LINES,
+    "ytick.color": _LINES,
+    "figure.facecolor": "white",
+}
 
 
 def palette(count: int) -> list[str]:

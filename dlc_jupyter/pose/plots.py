@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from dlc_jupyter.pose.colours import palette
+from dlc_jupyter.pose.colours import INK, PALE, STYLE, palette
 from dlc_jupyter.pose.movement import Keypoint, Numbers, envelope, greatest_speeds, lonely, without_rests
 
 #: Most that an SVG may take.
@@ -34,16 +34,9 @@ POINTS = 50_000
 #: Longer trajectories become pixels in an SVG.
 TRAJECTORY_POINTS = 40_000
 
-_INK, _PALE, _GRID = "#24292f", "#6e7781", "#e6e9ed"
+_GRID = "#e6e9ed"
 _STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "text.color": _INK,
-    "text.parse_math": False,  # names are not formulas
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": "#afb8c1",
-    "axes.linewidth": 0.8,
+    **STYLE,
     "axes.facecolor": "white",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -52,12 +45,9 @@ _STYLE: Any = {
     "axes.formatter.useoffset": False,
     "grid.color": _GRID,
     "grid.linewidth": 0.8,
-    "xtick.color": "#afb8c1",
-    "ytick.color": "#afb8c1",
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
     "legend.frameon": False,
-    "figure.facecolor": "white",
     "lines.solid_joinstyle": "round",
     "agg.path.chunksize": 20_000,
     "svg.hashsalt": "dlc-jupyter",  # the same picture is the same bytes
@@ -225,7 +215,7 @@ def likelihood(movement: Movement) -> Figure:
     shares = [f"{_share(each.likelihood >= movement.pcutoff)} above" for each in movement.keypoints]
     figure, axes = _strips(movement, "Likelihood over time", _cutoff_words(movement), curves, 1.0, shares)
     for floor in _floors(movement):
-        axes.axhline(floor + movement.pcutoff, color=_PALE, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.axhline(floor + movement.pcutoff, color=PALE, linewidth=0.8, linestyle=(0, (4, 3)))
     return figure
 
 
@@ -245,7 +235,7 @@ def histogram(movement: Movement) -> Figure:
     for number, keypoint in enumerate(movement.keypoints):
         axes, colour = panels[number], _colour(movement, keypoint)
         axes.stairs(heights[number], edges, fill=True, color=colour)
-        axes.axvline(movement.pcutoff, color=_PALE, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.axvline(movement.pcutoff, color=PALE, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set_title(keypoint.name, loc="left", color=colour, fontsize=9, fontweight="bold")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, top)
@@ -300,7 +290,7 @@ def _figure(
     title = f"{what} · {movement.title}" if movement.title else what
     figure.text(0.1 / width, 1 - 0.1 / height, title, va="top", fontsize=12, fontweight="bold")
     words += " · smoothed" if movement.smoothed else ""
-    figure.text(0.1 / width, 1 - 0.34 / height, words, va="top", color=_PALE, fontsize=9)
+    figure.text(0.1 / width, 1 - 0.34 / height, words, va="top", color=PALE, fontsize=9)
     return figure
 
 
@@ -403,7 +393,7 @@ def _strips(
             xycoords=place,
             textcoords="offset points",
             va="center",
-            color=_PALE,
+            color=PALE,
             fontsize=8,
         )
     axes.hlines(floors, 0, 1, transform=axes.get_yaxis_transform(), color="#afb8c1", linewidth=0.8)

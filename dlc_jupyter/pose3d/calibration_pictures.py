@@ -12,27 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from dlc_jupyter.pose.colours import INK, PALE, STYLE
 from dlc_jupyter.pose3d.board_views import CameraViews
 from dlc_jupyter.pose3d.boards import Board, Corners, Numbers, Picture
 from dlc_jupyter.pose3d.calibration import CameraReport
 from dlc_jupyter.pose3d.cameras import Array, Camera
 
-_INK, _PALE, _GOOD, _BAD, _LINE = "#24292f", "#6e7781", "#00c2a8", "#e5484d", "#ff8b3d"
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "text.color": _INK,
-    "text.parse_math": False,  # names are not formulas
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": "#afb8c1",
-    "axes.linewidth": 0.8,
-    "xtick.color": "#afb8c1",
-    "ytick.color": "#afb8c1",
-    "xtick.labelcolor": _PALE,
-    "ytick.labelcolor": _PALE,
-    "figure.facecolor": "white",
-}
+_GOOD, _BAD, _LINE = "#00c2a8", "#e5484d", "#ff8b3d"
+_STYLE: Any = {**STYLE, "xtick.labelcolor": PALE, "ytick.labelcolor": PALE}
 #: In inches: the whole, the most that a part is high, and what is left free between and around the parts.
 _WIDTH, _MOST_HEIGHT, _GAP, _HEAD, _FOOT = 13.0, 5.2, 0.22, 0.78, 0.66
 _DPI = 120
@@ -83,8 +70,8 @@ class _Sheet:
     def titled(self, part: int, title: str, detail: str = "") -> None:
         """Write above a part what it shows."""
         x, y = self._place(part, 0, 1)
-        self.figure.text(x, y + 0.09 / self.height, title, fontsize=9.5, color=_INK)
-        self.figure.text(x, (_FOOT - 0.2) / self.height, detail, fontsize=8, color=_PALE, va="center")
+        self.figure.text(x, y + 0.09 / self.height, title, fontsize=9.5, color=INK)
+        self.figure.text(x, (_FOOT - 0.2) / self.height, detail, fontsize=8, color=PALE, va="center")
 
     def axes(self, part: int, left: float = 0.0, low: float = 0.0, share: float = 1.0) -> Axes:
         """Return axes for a picture in a part, from `left` and `low` on, for a share of it."""
@@ -122,11 +109,11 @@ def _draw_pictures(sheet: _Sheet, report: CameraReport, views: CameraViews) -> N
         first = views.corners[number].numbers == report.first.get(number, -1)
         axes.plot(xs[first], ys[first], "o", ms=7, mfc="none", mec=colour, mew=1.3)
         said = f"{report.used[number]:.3f} px" if used else "left out"
-        _caption(axes, f"{_short(report.labels[number])}: {said}", _INK if used else _BAD)
+        _caption(axes, f"{_short(report.labels[number])}: {said}", INK if used else _BAD)
         _frame(axes, report.camera)
 
 
-def _caption(axes: Axes, text: str, colour: str = _INK) -> None:
+def _caption(axes: Axes, text: str, colour: str = INK) -> None:
     paper = {"facecolor": "white", "alpha": 0.82, "edgecolor": "none", "pad": 2.0}
     axes.text(0.02, 0.97, text, transform=axes.transAxes, fontsize=7.5, va="top", color=colour, bbox=paper)
 
@@ -155,7 +142,7 @@ def _draw_corners(sheet: _Sheet, report: CameraReport, views: CameraViews) -> No
     xs, ys = pixels[order].T
     dots = axes.scatter(xs, ys, c=apart[order], s=7, cmap="viridis_r", vmin=0, vmax=top, linewidths=0)
     scale = sheet.figure.colorbar(dots, cax=sheet.below(1), orientation="horizontal", extend="max")
-    scale.set_label("distance from where they are expected, in pixels", fontsize=8, color=_PALE)
+    scale.set_label("distance from where they are expected, in pixels", fontsize=8, color=PALE)
     scale.ax.tick_params(labelsize=7.5)
     x, y = report.camera.matrix[:2, 2]
     axes.plot([x], [y], "+", color=_BAD, ms=11, mew=1.6)
