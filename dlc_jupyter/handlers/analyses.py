@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -240,6 +241,8 @@ class AnalysisHandler(DLCHandler):
     def _no_result(self, status: int, record: Record, message: str, reason: str) -> None:
         self.set_status(status)
         error = {"error": record.error} if record.error else {}
+        # It is no fault of the server's, and was logged when it ended.
+        self.log_line(status, f"{message} {(record.error or {}).get('message', '')}".rstrip(), logging.INFO)
         self.answer({"message": message, "reason": reason, "state": record.state, **error})
 
     @operation(

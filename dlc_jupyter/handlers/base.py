@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import responses
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.extension.handler import ExtensionHandlerMixin
+from jupyter_server.prometheus.log_functions import prometheus_log_method
 from tornado import web
 
 from dlc_jupyter.errors import BadRequest, NotFound, Refusal, Unavailable
@@ -61,6 +64,8 @@ class Services:
 
 class DLCHandler(ExtensionHandlerMixin, APIHandler):
     """Base of all handlers. `dlc_jupyter.errors.Refusal` raised anywhere in a handler becomes its JSON answer."""
+
+    _logged = False  # the server's log has its line of this request
 
     @property
     def services(self) -> Services:
@@ -129,8 +134,8 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
     # -- the answer --------------------------------------------------------------------------------------------------
 
     def answer(self, body: Any) -> None:
-        """Write a JSON answer."""
-        self.finish(json.dumps(body))
+        """Write a JSON answer. It ends its line, so that a terminal's prompt does not stand behind it."""
+        self.finish(f"{json.dumps(body)}\n")
 
     def link_next(self, last: str, limit: int) -> None:
         """Say where the next page of a list is."""
@@ -183,12 +188,47 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
         refusal.status = 403
         raise refusal
 
+    # -- the server's log --------------------------------------------------------------------------------------------
+
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log a refusal in a line; only what is our own fault with its traceback."""
         if isinstance(value, Refusal):
-            self.log.info("%s %s: %s", self.request.method, self.request.path, value.message)
+            self.log_line(value.status, value.message)
+        elif isinstance(value, web.HTTPError) and value.status_code < 500:
+            # Its own message may hold what was sent, a token too.
+            self.log_line(value.status_code, f"{value.reason or responses.get(value.status_code, 'Refused')}.")
         else:
-            super().log_exception(typ, value, tb)
+            self.log_line(500, "this is the server's own fault.", logging.ERROR, exc_info=(typ, value, tb))
+
+    def log_line(self, status: int, message: str, level: int = logging.WARNING, **options: Any) -> None:
+        """Log this request in one line: by its path, since a query may hold a token. Jupyter then adds none.
+
+        Parameters
+        ----------
+        status : int
+            Of the answer.
+        message : str
+            What is answered.
+        level : int
+            As in `logging`.
+        **options
+            As `logging.Logger.log` takes them.
+        """
+        user = getattr(getattr(self, "_jupyter_current_user", None), "username", "")
+        request = self.request
+        line = f"{status} {request.method} {request.path} ({user}@{request.remote_ip}): {message}"
+        self.log.log(level, "%s", "".join(each if each.isprintable() else " " for each in line), **options)
+        self._logged = True
+
+    def _log(self) -> None:
+        """Log the request when it has been answered, as Jupyter does, unless that was done.
+
+        Jupyter's function adds the headers of every 500 as an error, though a failed analysis is answered so.
+        """
+        if not self._logged:
+            super()._log()
+        elif getattr(self.serverapp, "record_http_request_metrics", True):
+            prometheus_log_method(self)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Write ``{"message", "reason", …}``. Neither a traceback nor a path leaves the server."""
@@ -204,7 +244,7 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
             body = {"message": f"{self._reason}.", "reason": _kebab(self._reason)}
         else:
             body = {"message": "The server met an error of its own; its log says more.", "reason": "internal-error"}
-        self.finish(json.dumps(body))
+        self.answer(body)
 
 
 class NoSuchRoute(DLCHandler):

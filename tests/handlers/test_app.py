@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from dlc_jupyter import __version__, _jupyter_server_extension_points, demo
 from dlc_jupyter.app import DLCApp
@@ -98,10 +100,104 @@ async def test_an_error_of_our_own_says_nothing_of_the_server(
     assert f"cannot read {data_dir}/dlc.db" in caplog.text  # for whoever runs the server
 
 
-async def test_a_refusal_is_a_line_in_the_log(api: Any, caplog: pytest.LogCaptureFixture) -> None:
+def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What the server's log shows: Jupyter shows what is INFO or worse."""
+    return [each for each in caplog.records if each.levelno >= logging.INFO]
+
+
+@pytest.fixture
+def token(jp_serverapp: Any) -> str:
+    found: str = jp_serverapp.identity_provider.token
+    return found
+
+
+@pytest.mark.parametrize(
+    ("parts", "options", "line"),
+    [
+        (["analysis", "0" * 40], {}, "404 GET /a%40b/dlc/analysis/000"),
+        (["analysis"], {"json": {"analysis": "sleep"}}, "400 POST /a%40b/dlc/analysis"),
+        (["analysis"], {"method": "DELETE"}, "405 DELETE /a%40b/dlc/analysis"),
+        (["file"], {"json": {"path": "line\nline\x1b[31m"}}, "404 POST /a%40b/dlc/file"),
+    ],
+)
+async def test_a_refusal_is_one_line_in_the_log(
+    api: Any, token: str, caplog: pytest.LogCaptureFixture, parts: list[str], options: dict[str, Any], line: str
+) -> None:
+    caplog.clear()
+    answer = await api(*parts, params={"token": token}, **options)
+    assert line.startswith(str(answer.code))
+    [said] = told(caplog)
+    assert said.levelno == logging.WARNING
+    assert said.getMessage().startswith(line)
+    if answer.code != 405:
+        assert said.getMessage().endswith(json.loads(answer.body)["message"].replace("\n", " ").replace("\x1b", " "))
+    assert said.getMessage().isprintable()
+    assert said.exc_info is None
+    assert token not in caplog.text
+
+
+async def test_a_wrong_token_is_refused_in_one_line_that_does_not_hold_it(
+    api: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api("analysis", params={"token": "mistyped"})
+    await api("analysis", headers={"Authorization": "token mistyped"})
+    lines = [said.getMessage() for said in told(caplog)]
+    assert [line.partition(" (@")[0] for line in lines] == ["403 GET /a%40b/dlc/analysis"] * 2
+    assert "mistyped" not in caplog.text
+
+
+async def test_that_an_analysis_has_failed_is_no_error_of_the_server(
+    api: Any, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = await api("analysis", json={"analysis": "sleep", "time": 1})
+    analysis_id = json.loads(asked.body)["analysis_id"]
+    services.records.claim("worker", time.time(), 30)
+    error = {"type": "AnalysisFailed", "message": "The video breaks off.", "hint": "Copy it again."}
+    services.records.fail(analysis_id, "worker", time.time(), error)
+    caplog.clear()
+    assert (await api("analysis", analysis_id)).code == 500
+    [said] = told(caplog)
+    assert said.levelno == logging.INFO
+    assert said.getMessage().endswith("This analysis has failed: see error. The video breaks off.")
+
+
+async def test_an_error_of_our_own_is_in_the_log_once_with_its_traceback(
+    api: Any, token: str, services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(services.records, "page", broken)
+    caplog.clear()
+    await api("analysis", params={"token": token})
+    [said] = told(caplog)
+    assert said.levelno == logging.ERROR
+    assert said.exc_info
+    assert said.exc_info[0] is RuntimeError
+    assert token not in caplog.text
+
+
+async def test_what_is_refused_or_has_failed_still_counts_in_jupyter_s_metrics(api: Any) -> None:
+    counted = {"method": "GET", "handler": "dlc_jupyter.handlers.analyses.AnalysisHandler", "status_code": "404"}
+    name = "http_request_duration_seconds_count"
+    before = REGISTRY.get_sample_value(name, counted) or 0
     await api("analysis", "0" * 40)
-    assert "There is no analysis" in caplog.text
-    assert "Traceback" not in caplog.text
+    assert REGISTRY.get_sample_value(name, counted) == before + 1
+
+
+async def test_json_ends_its_line(api: Any) -> None:
+    """A terminal's prompt would stand behind it."""
+    answers = [
+        await api("file"),
+        await api("openapi.json"),
+        await api("analysis", json={"analysis": "sleep", "time": 1}),
+        await api("analysis", "0" * 40),
+        await api("file", method="POST", headers={"Content-Type": "multipart/form-data"}, body="no form"),
+    ]
+    assert [answer.code for answer in answers] == [200, 200, 200, 404, 400]
+    for answer in answers:
+        json.loads(answer.body)
+        assert answer.body.endswith((b"}\n", b"]\n"))
 
 
 # -- a data folder that cannot be used ---------------------------------------------------------------------------------
