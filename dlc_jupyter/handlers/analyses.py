@@ -270,7 +270,11 @@ class StatusHandler(DLCHandler):
     @web.authenticated
     @authorized
     async def get(self, analysis_id: str) -> None:
-        """Return where an analysis stands."""
+        """Return where an analysis stands.
+
+        Its `progress` is null until there is some. While it waits for another attempt, and until that one has some of
+        its own, it says how far the one before came.
+        """
         record = await self.call(self.services.records.find, analysis_id)
         self.set_header("Cache-Control", "no-store")
         self.answer(record.as_json())

@@ -228,7 +228,7 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
         if not self._logged:
             super()._log()
         elif getattr(self.serverapp, "record_http_request_metrics", True):
-            prometheus_log_method(self)
+            prometheus_log_method(self)  # type: ignore[no-untyped-call]
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Write ``{"message", "reason", …}``. Neither a traceback nor a path leaves the server."""

@@ -91,7 +91,11 @@ COMPONENTS: dict[str, Any] = {
             "file_id": {"type": "array", "items": SHA1, "description": "The files that went in, in their order."},
             "parameters": {"type": "object", "description": "All of them: those left out have their defaults."},
             "state": {"enum": ["queued", "running", "succeeded", "failed", "cancelled"]},
-            "progress": {"oneOf": [ref("Progress"), {"type": "null"}]},
+            "progress": {
+                "description": "Null until there is some. While it waits for another attempt, and until that one tells "
+                "its own: how far the one before came, without `rate` and `eta`.",
+                "oneOf": [ref("Progress"), {"type": "null"}],
+            },
             "position": {"type": ["integer", "null"], "minimum": 1, "description": "Place in the queue, from 1."},
             "created": MOMENT,
             "started": MOMENT,

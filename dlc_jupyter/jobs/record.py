@@ -88,14 +88,18 @@ class Record:
     position: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as `GET /analysis` shows it. ``position`` counts from 1 and is null unless queued."""
+        """Return the record as `GET /analysis` shows it.
+
+        ``position`` counts from 1 and is null unless queued. ``progress`` is null until there is some; while it waits
+        again, it is what the attempt before came to.
+        """
         return {
             "analysis_id": self.analysis_id,
             "analysis": self.analysis,
             "file_id": list(self.file_ids),
             "parameters": self.parameters,
             "state": self.state,
-            "progress": self.progress,
+            "progress": at_rest(self.progress) if self.state is State.QUEUED else self.progress,
             "position": self.position,
             "created": iso(self.created),
             "started": iso(self.started),
@@ -103,6 +107,11 @@ class Record:
             "owner": self.owner,
             "attempt": self.attempt,
         }
+
+
+def at_rest(progress: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return how far an attempt came that has ended: nothing goes on, so that there is no rate and no end in sight."""
+    return progress and {**progress, "rate": None, "eta": None}
 
 
 def iso(moment: float | None) -> str | None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from dlc_jupyter.errors import Conflict, NotFound
 from dlc_jupyter.jobs import rows
 from dlc_jupyter.jobs.listing import Listing
-from dlc_jupyter.jobs.record import ACTIVE, FINISHED, Made, Record, Request, State, iso
+from dlc_jupyter.jobs.record import ACTIVE, FINISHED, Made, Record, Request, State, at_rest, iso
 from dlc_jupyter.storage.catalogue import link_output
 from dlc_jupyter.storage.database import analyses, analysis_files, files
 
@@ -99,7 +99,10 @@ class Records(Listing):
     # -- worked on ---------------------------------------------------------------------------------------------------
 
     def claim(self, worker: str, now: float, lease_seconds: float) -> Record | None:
-        """Take the oldest queued analysis for `worker`, or None. Safe against any number of other workers."""
+        """Take the oldest queued analysis for `worker`, or None. Safe against any number of other workers.
+
+        Its progress is that of the attempt before, if there was one, until this attempt has some to tell.
+        """
         oldest = (
             sa.select(analyses.c.seq)
             .where(analyses.c.state == State.QUEUED)
@@ -117,13 +120,17 @@ class Records(Listing):
                 lease_until=now + lease_seconds,
                 started=now,
                 attempt=analyses.c.attempt + 1,
-                progress=None,
             )
             .returning(analyses.c.seq)
         )
         with self.database.write() as connection:
             seq = connection.scalar(taken)
-            return None if seq is None else rows.one(connection, analyses.c.seq == seq)
+            if seq is None:
+                return None
+            this = analyses.c.seq == seq
+            if before := connection.scalar(sa.select(analyses.c.progress).where(this)):
+                connection.execute(analyses.update().where(this).values(progress=at_rest(before)))
+            return rows.one(connection, this)
 
     def heartbeat(
         self, analysis_id: str, worker: str, now: float, lease_seconds: float, progress: Mapping[str, Any] | None = None
@@ -194,7 +201,7 @@ class Records(Listing):
             return self._end(connection, analysis_id, worker, now, State.CANCELLED, made=made)
 
     def release(self, analysis_id: str, worker: str) -> bool:
-        """Give it back to the queue as if it had never been claimed: the worker stops, the analysis is not at fault."""
+        """Give it back to the queue: the worker stops, the analysis is not at fault, and no attempt was lost."""
         with self.database.write() as connection:
             given = connection.execute(
                 analyses.update()
@@ -331,7 +338,7 @@ class Records(Listing):
 
 
 _ENDED: dict[str, Any] = {"worker": None, "lease_until": None}
-_BACK_IN_QUEUE: dict[str, Any] = {**_ENDED, "state": State.QUEUED, "started": None, "progress": None}
+_BACK_IN_QUEUE: dict[str, Any] = {**_ENDED, "state": State.QUEUED, "started": None}
 
 
 def _held(analysis_id: str, worker: str) -> tuple[Any, ...]:

@@ -283,12 +283,32 @@ def test_nobody_else_can_touch_a_running_analysis(records, claimed, transition):
     assert records.find(claimed.analysis_id) == before
 
 
-def test_given_back_it_is_as_if_never_claimed(records, claimed):
-    records.heartbeat(claimed.analysis_id, "me", 2001, 30, {"done": 1})
+PROGRESS = {"done": 600, "total": 1000, "unit": "frames", "rate": 24.0, "eta": 16.7}
+
+
+def test_given_back_no_attempt_is_lost_and_it_is_known_how_far_it_came(records, claimed):
+    records.heartbeat(claimed.analysis_id, "me", 2001, 30, PROGRESS)
     assert records.release(claimed.analysis_id, "me")
     back = records.find(claimed.analysis_id)
     assert (back.state, back.attempt, back.position) == (State.QUEUED, 0, 1)
-    assert (back.worker, back.started, back.progress) == (None, None, None)
+    assert (back.worker, back.started) == (None, None)
+    assert back.as_json()["progress"] == {**PROGRESS, "rate": None, "eta": None}  # nothing goes on
+
+
+@pytest.mark.parametrize("again", ["release", "retry", "recover"])
+def test_how_far_the_attempt_before_came_stands_until_the_next_one_tells_its_own(records, claimed, again):
+    each = claimed.analysis_id
+    records.heartbeat(each, "me", 2001, 30, PROGRESS)
+    if again == "release":
+        records.release(each, "me")
+    elif again == "retry":
+        records.retry(each, "me", 2002, 3, ERROR)
+    else:
+        records.recover(2040, 3, ERROR)
+    assert records.find(each).as_json()["progress"]["done"] == 600
+    assert records.claim("you", 2041, 30).progress == {**PROGRESS, "rate": None, "eta": None}
+    records.heartbeat(each, "you", 2042, 30, PROGRESS | {"done": 598})
+    assert records.find(each).as_json()["progress"] == PROGRESS | {"done": 598}
 
 
 def test_tried_again_it_counts_and_fails_in_the_end(records, claimed):
