@@ -63,6 +63,7 @@ class Plot(AfterPoses):
         from dlc_jupyter.pose import clock, filters, movement, plots
         from dlc_jupyter.pose.projects import read_yaml
         from dlc_jupyter.pose.render import Style
+        from dlc_jupyter.pose.tables import PoseTable
 
         wanted = job.parameters
         recording = open_video(job)
@@ -88,15 +89,17 @@ class Plot(AfterPoses):
         pcutoff = wanted.pcutoff
         if pcutoff is None:
             pcutoff = float(read_yaml(network.config).get("pcutoff", 0.6))
+        by_individual = wanted.color_by == "individual" and bool(model.individuals)
         drawn = plots.Movement(
             keypoints=movement.read_keypoints(h5, poses.rows, wanted.displayedbodyparts),
             times=times,
             width=width,
             height=height,
             pcutoff=pcutoff,
-            by_individual=wanted.color_by == "individual" and bool(model.individuals),
+            by_individual=by_individual,
             title=_printable(job.inputs[0].filename),
             smoothed=wanted.filtered,
+            groups=[animal if by_individual else part for animal, part in PoseTable(h5).points],
         )
         files = plots.draw_all(
             drawn,

@@ -77,6 +77,8 @@ class Movement:
         Names the video or model, above every picture.
     smoothed : bool
         Whether the poses were smoothed.
+    groups : sequence of str
+        What has a colour: every body part, or individual, that there is, drawn or not. So each keeps its own.
     """
 
     keypoints: Sequence[Keypoint]
@@ -87,6 +89,7 @@ class Movement:
     by_individual: bool = False
     title: str = ""
     smoothed: bool = False
+    groups: Sequence[str] = ()
 
     @property
     def sure(self) -> Iterator[Keypoint]:
@@ -95,9 +98,11 @@ class Movement:
 
     @property
     def colours(self) -> dict[str, str]:
-        """The colour of each body part, or of each individual."""
-        names = list(dict.fromkeys(self.group(each) for each in self.keypoints))
-        return dict(zip(names, palette(len(names)), strict=True))
+        """The colour of each body part, or of each individual, that is drawn."""
+        drawn = list(dict.fromkeys(self.group(each) for each in self.keypoints))
+        names = list(dict.fromkeys([*self.groups, *drawn]))
+        found = dict(zip(names, palette(len(names)), strict=True))
+        return {name: found[name] for name in drawn}
 
     def group(self, keypoint: Keypoint) -> str:
         """Return the name under which a keypoint has its colour."""

@@ -76,6 +76,10 @@ class Style:
             )
         if self.draw_skeleton and not model.skeleton:
             return ["The project's config.yaml names no skeleton, so none is drawn."]
+        shown = set(model.bodyparts if self.displayedbodyparts is None else self.displayedbodyparts)
+        if self.draw_skeleton and not any(shown.issuperset(pair) for pair in model.skeleton):
+            among = "" if self.displayedbodyparts is None else " of displayedbodyparts"
+            return [f"No line of the project's skeleton joins two body parts{among}, so none is drawn."]
         return []
 
     @property

@@ -377,6 +377,26 @@ def test_a_skeleton_that_the_project_does_not_have_is_mentioned(run, clip, tmp_p
     assert ran.notes == ["The project's config.yaml names no skeleton, so none is drawn."]
 
 
+def test_a_skeleton_that_joins_none_of_the_body_parts_is_mentioned(run, clip, labelled, tmp_path):
+    import yaml
+
+    from dlc_jupyter import demo
+
+    options = {"draw_skeleton": True, "poses": labelled}
+    apart = run("label", clip, displayedbodyparts=["snout", "tailbase"], **options)
+    assert apart.notes == [
+        "No line of the project's skeleton joins two body parts of displayedbodyparts, so none is drawn."
+    ]
+    assert run("label", clip, displayedbodyparts=["snout", "leftear"], **options).notes == []
+    # DeepLabCut puts names of its own into the config.yaml of every new project.
+    shutil.copytree(demo.MODEL.parent, tmp_path / "project")
+    config = tmp_path / "project/config.yaml"
+    values = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**values, "skeleton": [["bodypart1", "bodypart2"], ["objectA", "bodypart3"]]}))
+    [note] = run("label", clip, model=config, **options).notes
+    assert note == "No line of the project's skeleton joins two body parts, so none is drawn."
+
+
 @pytest.mark.parametrize("fastmode", [True, False])
 def test_deeplabcut_and_the_working_folder_are_left_as_they_were(run, clip, fastmode):
     from deeplabcut.utils import make_labeled_video as module

@@ -111,6 +111,8 @@ def test_only_the_body_parts_that_are_wanted_are_drawn(run, fails, clip, poses, 
     run("plot", clip, poses=poses, displayedbodyparts=["snout", "tailbase"])
     assert [each.bodypart for each in shown[0].keypoints] == ["snout", "tailbase"]
     assert shown[0].title == "my mouse_labeled_full.mp4"
+    run("plot", clip, poses=poses)
+    assert shown[0].colours == {name: shown[1].colours[name] for name in ("snout", "tailbase")}
     failed = fails("plot", clip, poses=poses, displayedbodyparts=["wing"])
     assert failed.kind == "UnknownBodyPart"
 
@@ -305,6 +307,19 @@ def test_colours_differ_and_can_be_read_on_white():
             linear = [(int(colour[at : at + 2], 16) / 255) ** 2.2 for at in (1, 3, 5)]
             luminance = np.dot(linear, [0.2126, 0.7152, 0.0722])
             assert 1.05 / (luminance + 0.05) > 2, colour  # contrast, as WCAG defines it
+
+
+@pytest.mark.parametrize("by_individual", [False, True])
+def test_what_is_drawn_alone_keeps_its_colour_and_the_legend_names_nothing_else(by_individual):
+    every = [keypoint([1, 2], [1, 2], None, part, who) for who in "ab" for part in ("snout", "back", "tail")]
+    groups = ["a", "b"] if by_individual else ["snout", "back", "tail"]
+    whole = movement(*every, by_individual=by_individual)
+    alone = movement(every[5], by_individual=by_individual, groups=groups)
+    name = "b" if by_individual else "tail"
+    assert alone.colours == {name: whole.colours[name]}
+    assert alone.colours != movement(every[5], by_individual=by_individual).colours
+    figure = PICTURES["trajectory"](alone)
+    assert [each.get_text() for each in figure.legends[0].get_texts()] == [name]
 
 
 @pytest.fixture(scope="module")
