@@ -10,7 +10,7 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +142,11 @@ def write_nwb(
     """Write an NWB file with a ``PoseEstimation`` for each individual, in the processing module ``behavior``.
 
     It holds the frames that were looked at and nothing else. The file's identifier is made of the poses: the same ones
-    have the same.
+    have the same, while the bytes differ with each writing: in its time (``file_create_date``), and in the ids that
+    every object in such a file has.
+
+    The poses' ``source_video`` is the video in which they were found. There is no ``labeled_video``; but hdmf's reader
+    (to 6.2 at least) finds links by the type of what they point to, and gives it as that too.
 
     Parameters
     ----------
@@ -177,12 +181,12 @@ def write_nwb(
         session_description=f"Poses in the video {video}",
         identifier=_identifier(tracks, shown, cropping),
         session_start_time=session_start,
-        file_create_date=session_start,
+        file_create_date=datetime.now(UTC),
     )
     size = origin.metadata.get("data", {}).get("frame_dimensions")
     source = ImageSeries(
         name="video",
-        description=f"The video {video}, which is another file",
+        description=f"The video {video} as it was recorded, with nothing drawn on it, which is another file",
         external_file=[video],
         format="external",
         starting_frame=[0],

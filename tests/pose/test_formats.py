@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import h5py
@@ -105,6 +105,21 @@ def test_an_nwb_file_has_the_poses_of_each_individual(tracks, predictions, tmp_p
                 assert series.unit == "pixels"
         corner = behavior["PoseEstimation_single"]["corner1"]
         np.testing.assert_array_equal(corner.data[:], [each["unique_bodyparts"][0, 1, :2] for each in predictions])
+
+
+def test_an_nwb_file_says_when_it_was_written_and_points_to_the_video_without_poses_drawn_on_it(tracks, tmp_path):
+    before = datetime.now(UTC)
+    write_nwb(tracks, tmp_path / "poses.nwb", TIMES, **NWB)
+    with pynwb.NWBHDF5IO(str(tmp_path / "poses.nwb"), "r") as source:
+        file = source.read()
+        [written] = file.file_create_date
+        assert before <= written <= datetime.now(UTC)
+        assert file.session_start_time == file.timestamps_reference_time == NWB["session_start"]
+    with h5py.File(tmp_path / "poses.nwb") as file:
+        poses = file["processing/behavior/PoseEstimation_mouse0"]
+        assert poses.get("source_video", getlink=True).path == "/acquisition/video"
+        assert not {"labeled_video", "labeled_videos", "original_videos"} & set(poses)
+        assert "nothing drawn on it" in file["acquisition/video"].attrs["description"]
 
 
 def test_timestamps_are_in_an_nwb_file_once(tracks, tmp_path):
