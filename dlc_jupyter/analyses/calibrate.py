@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 from dlc_jupyter.analyses.base import Analysis, InputFile, Inputs, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
 from dlc_jupyter.analyses.cameras import Cameras
-from dlc_jupyter.analyses.points import axes_of
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.camera_names import CAMERA, unclear_names
 
@@ -66,6 +65,8 @@ class Calibrate(Analysis):
         "null where an imported file does not say it.",
         "unit": "In which the cameras' distances, and all points later, are measured.",
         "axes": "Those of the scene, in words.",
+        "floor": "The picture whose board lies on the floor: the scene's axes are that board's; null without. Only for "
+        "method=board.",
         "cameras": "Their names, in order.",
         "camera_reports": "By camera: error in pixels, size, focal_length, principal_point, distortion; how many "
         "pictures there were, the error of each that was used, and of each that was left_out the reason. Frames of "
@@ -311,7 +312,7 @@ def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
     return {
         "error": rig.error,
         "unit": rig.unit,
-        "axes": axes_of(rig)[1],
+        "axes": rig.axes[1],
         "distances": rig.distances(),
         "camera_reports": [{"camera": camera.name, **camera.as_json()} for camera in rig.cameras],
         "warnings": [],

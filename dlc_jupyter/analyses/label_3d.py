@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.label import Colormap
-from dlc_jupyter.analyses.points import Course, Space, axes_of, cameras_of, check_sizes, find_points, set_up
+from dlc_jupyter.analyses.points import Course, Space, check_sizes, find_points, rig_of, set_up
 from dlc_jupyter.analyses.poses import ColorBy, DisplayedBodyparts
 from dlc_jupyter.analyses.space import SPACE, SpaceAnalysis, SpaceParameters
 from dlc_jupyter.errors import AnalysisFailed
@@ -268,7 +268,7 @@ def _look(job: Job[Label3D.Parameters], model: Model, space: Space | None = None
     """Return how the scene is drawn; without points, as far as that is known."""
     from dlc_jupyter.pose3d.scene import SceneLook
 
-    wanted, rig = job.parameters, cameras_of(model)
+    wanted, rig = job.parameters, rig_of(model)
     colormap = wanted.colormap or read_config(model.config).get("colormap") or "rainbow"
     pairs = {name: getattr(wanted, name) for name in ("xlim", "ylim", "zlim", "view")}
     return SceneLook(
@@ -281,7 +281,7 @@ def _look(job: Job[Label3D.Parameters], model: Model, space: Space | None = None
         colormap=str(colormap),
         dotsize=wanted.dotsize,
         trailpoints=wanted.trailpoints,
-        up=wanted.up or axes_of(rig)[0],
+        up=wanted.up or rig.axes[0],
         turn=wanted.turn,
         unit=rig.unit,
         width=wanted.width,
@@ -291,11 +291,11 @@ def _look(job: Job[Label3D.Parameters], model: Model, space: Space | None = None
 
 def _guess(wanted: Label3D.Parameters, model: Model) -> list[str]:
     """Return what to say where nobody has told what goes up in the scene."""
-    rig = cameras_of(model)
+    rig = rig_of(model)
     if wanted.up or rig.up or wanted.renderer == "deeplabcut":
         return []
     return [
-        f"What goes up in the scene is guessed from the cameras' pictures: {axes_of(rig)[0]}. Where it stands askew, "
+        f"What goes up in the scene is guessed from the cameras' pictures: {rig.axes[0]}. Where it stands askew, "
         "calibrate with floor, or give up."
     ]
 
@@ -308,7 +308,7 @@ def _draw(
     from dlc_jupyter.pose3d import scene_arrays
     from dlc_jupyter.pose3d.render import View, render_scene
 
-    check_sizes(cameras_of(space.model), space.media)
+    check_sizes(rig_of(space.model), space.media)
     found = scene_arrays.write(space.views, space.poses, space.quality, space.frames, job.scratch / "arrays")
     look = replace(_look(job, space.model, space), bodyparts=found.bodyparts, individuals=found.individuals)
     views = [

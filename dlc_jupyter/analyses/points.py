@@ -157,7 +157,7 @@ def set_up(job: Job[Any]) -> Setup:
     wanted, model = job.parameters, read_model("", job.model)
     if model.problem:
         raise AnalysisFailed(f"The model cannot be used: {model.problem}", kind="BrokenModel")
-    rig = cameras_of(model)
+    rig = rig_of(model)
     stereo = _stereo(model, rig, wanted)
     recordings = [open_video(job, number, each) for number, each in enumerate(poses_by(wanted, model))]
     media = [each.media for each in recordings]
@@ -171,7 +171,7 @@ def set_up(job: Job[Any]) -> Setup:
     return Setup(job, model, rig, stereo, recordings, _method(model, wanted, stereo), offsets, frames)
 
 
-def cameras_of(model: Model) -> Rig:
+def rig_of(model: Model) -> Rig:
     """Return the calibrated cameras of a 3D model, in its order."""
     from dlc_jupyter.pose3d import calibrations
 
@@ -322,7 +322,7 @@ def _order(
             "Which animal is which was found by the cameras' geometry: DeepLabCut cannot tell where videos are read "
             "later, or where parts of the pictures were analysed."
         ]
-    order = deeplabcut3d.match_individuals(tables, setup.stereo, setup.method.pcutoff)
+    order = deeplabcut3d.individual_order(tables, setup.stereo, setup.method.pcutoff)
     if order is None:
         return None, ["DeepLabCut cannot tell which animal is which: they were matched by the cameras' geometry."]
     own = match_individuals(setup.rig, views.sample(setup.frames, setup.method.pcutoff))
@@ -341,6 +341,12 @@ def _remarks(setup: Setup, made: Poses3D) -> Iterator[str]:
         yield (
             "No point was found: no body part was seen by enough cameras in the same frame with a likelihood of "
             f"{setup.method.pcutoff:g} or more."
+        )
+    begun = sorted(max(0, -each) for each in setup.offsets)[setup.method.min_cameras - 1]
+    if begun:
+        yield (
+            f"There are no points before frame {begun} of the scene: with this frame_offset fewer than "
+            f"{setup.method.min_cameras} videos have begun there. Those rows are NaN, so that rows keep their numbers."
         )
     counts = {name: each.frames for name, each in zip(setup.rig.names, setup.media, strict=True)}
     if len(set(counts.values())) > 1:
@@ -369,7 +375,7 @@ def _told(setup: Setup, made: Poses3D, views: MultiView) -> dict[str, Any]:
         "quality_csv_file": files.get("_quality.csv"),
         "frames": setup.frames,
         "unit": rig.unit,
-        "axes": axes_of(rig)[1],
+        "axes": rig.axes[1],
         "scorer": made.files[".h5"].stem.removeprefix("scene_"),
         "reprojection_error": error,
         "found": summary["found"],
@@ -388,22 +394,3 @@ def _told(setup: Setup, made: Poses3D, views: MultiView) -> dict[str, Any]:
         "device": setup.job.device,
         "skeleton": [list(pair) for pair in model.skeleton],
     }
-
-
-def axes_of(rig: Rig) -> tuple[str, str]:
-    """Return the axis of a scene that goes up, and in words what its axes are.
-
-    They are the first camera's where that is in the origin, as with most calibrations: then y goes down. Otherwise,
-    where nobody has said what goes up, it is the axis that does so in most of the pictures.
-    """
-    import numpy as np
-
-    if rig.up:
-        return rig.up, f"those of the calibration, {rig.up} up"
-    first = rig.cameras[0]
-    if np.abs(first.translation).max() > 1e-9 * max(np.linalg.norm(each.centre) for each in rig.cameras):
-        down = sum(each.rotation[1] for each in rig.cameras)
-        return "z" if -down[2] > down[1] else "-y", "those of the calibration, as its file has them"
-    if np.allclose(first.rotation, np.eye(3), atol=1e-9):
-        return "-y", f"those of {first.name}: x right, y down, z into its picture"
-    return "-y", f"those of {first.name}, rectified as DeepLabCut does: x right, y down, z into its picture"

@@ -84,7 +84,8 @@ class SpaceParameters(BaseParameters):
         dict[str, Annotated[int, Field(ge=-(10**7), le=10**7)]] | None,
         Field(
             description='By how many frames the videos of some cameras are read later, such as {"camera-2": 3}: frame '
-            "i of the scene is then frame i + 3 of that video. Left out: by none."
+            "i of the scene is then frame i + 3 of that video. A negative number is for a video that began later: it "
+            "has no frame for the scene's first ones, which keep their numbers. Left out: by none."
         ),
     ] = None
 
@@ -98,7 +99,8 @@ class SpaceParameters(BaseParameters):
 
 #: What a result says of points in space.
 SPACE = {
-    "frames": "Rows of the files: row i is frame i of the scene, which is frame i + frame_offset of each video.",
+    "frames": "Rows of the files: row i is frame i of the scene, which is frame i + frame_offset of each video. The "
+    "scene ends with the first video that ends; rows in which too few videos have begun are NaN.",
     "unit": "In which x, y and z are measured.",
     "axes": "Along what they are measured, in words.",
     "scorer": "The first level of the columns in the files.",

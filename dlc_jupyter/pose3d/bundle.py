@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dlc_jupyter.pose3d.cameras import Array, Camera
+from dlc_jupyter.pose3d.cameras import Array, Camera, rotation_about
 
 #: Unknowns of a camera before its distortion: focal lengths, principal point.
 PINHOLE = 4
@@ -145,7 +145,7 @@ class _Unknowns:
             step = np.zeros(len(free))
             step[free] = cameras[part]
             changed.append(_stepped(camera, step))
-        turns = np.stack([_turn(step[:3]) for step in boards]) if len(boards) else np.empty((0, 3, 3))
+        turns = np.stack([rotation_about(step[:3]) for step in boards]) if len(boards) else np.empty((0, 3, 3))
         return Scene(tuple(changed), turns @ scene.rotations, scene.translations + boards[:, 3:])
 
 
@@ -156,15 +156,9 @@ def _stepped(camera: Camera, step: Array) -> Camera:
         camera,
         matrix=matrix,
         distortion=camera.distortion + step[_POSE + PINHOLE :],
-        rotation=_turn(step[:3]) @ camera.rotation,
+        rotation=rotation_about(step[:3]) @ camera.rotation,
         translation=camera.translation + step[3:_POSE],
     )
-
-
-def _turn(vector: Array) -> Array:
-    import cv2
-
-    return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64))[0])
 
 
 class _Equations:

@@ -250,7 +250,7 @@ def _toml(text: str, unit: str) -> Rig:
             size=_size(each["size"]),
             matrix=each["matrix"],
             distortion=each["distortions"],
-            rotation=opencv_files.turn(np.asarray(each["rotation"], np.float64).reshape(-1)),
+            rotation=opencv_files.rotation_by(np.asarray(each["rotation"], np.float64).reshape(-1)),
             translation=each["translation"],
             fisheye=bool(each.get("fisheye", False)),
         )

@@ -6,6 +6,7 @@ at the same scene is a `Rig`; the order of its cameras is the order in which vid
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -245,7 +246,32 @@ class Rig:
             ),
         )
 
+    @property
+    def axes(self) -> tuple[str, str]:
+        """The axis of the scene that goes up, and in words what its axes are.
+
+        They are the first camera's where that is in the origin, as with most calibrations: then y goes down. Otherwise,
+        where nobody has said what goes up, it is the axis that does so in most of the pictures.
+        """
+        if self.up:
+            return self.up, f"those of the calibration, {self.up} up"
+        first = self.cameras[0]
+        if np.abs(first.translation).max() > 1e-9 * max(np.linalg.norm(each.centre) for each in self.cameras):
+            down = sum(each.rotation[1] for each in self.cameras)
+            return "z" if -down[2] > down[1] else "-y", "those of the calibration, as its file has them"
+        if np.allclose(first.rotation, np.eye(3), atol=1e-9):
+            return "-y", f"those of {first.name}: x right, y down, z into its picture"
+        return "-y", f"those of {first.name}, rectified as DeepLabCut does: x right, y down, z into its picture"
+
     def chosen(self, names: Sequence[str]) -> Rig:
         """Return the cameras of these names, in this order. KeyError where there is none of a name."""
         known = {camera.name: camera for camera in self.cameras}
         return replace(self, cameras=tuple(known[name] for name in names))
+
+
+def rotation_about(vector: Array) -> Array:
+    """Return the rotation about a vector, shape (3,), by its length in radians (Rodrigues' formula)."""
+    angle = math.sqrt(float(vector @ vector))
+    x, y, z = vector if angle == 0 else vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float64)
+    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross)

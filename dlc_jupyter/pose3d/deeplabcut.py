@@ -59,7 +59,7 @@ def readable_projects() -> Iterator[None]:
         auxiliaryfunctions.read_config = original
 
 
-def match_individuals(paths: Sequence[Path], stereo: Mapping[str, Any], pcutoff: float) -> NDArray[np.int64] | None:
+def individual_order(paths: Sequence[Path], stereo: Mapping[str, Any], pcutoff: float) -> NDArray[np.int64] | None:
     """Return which individual of the second camera DeepLabCut's ``triangulate`` takes for each one of the first.
 
     It sees the tables of both views as a whole, so they are read as a whole.

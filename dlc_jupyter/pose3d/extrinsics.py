@@ -304,7 +304,7 @@ def _board(
         translation = rotations[index].T @ (sighting.translation - translations[index])
         turns, apart = {}, {}
         for other, its in seeing.items():
-            turns[other], apart[other] = _turn(
+            turns[other], apart[other] = _nearest_quarters(
                 board,
                 cameras[other],
                 (rotations[other] @ rotation, rotations[other] @ translation + translations[other]),
@@ -319,7 +319,7 @@ def _board(
     return best[1:]
 
 
-def _turn(board: Board, camera: Camera, expected: tuple[Array, Array], its: Sighting) -> tuple[int, float]:
+def _nearest_quarters(board: Board, camera: Camera, expected: tuple[Array, Array], its: Sighting) -> tuple[int, float]:
     """Return how far the corners that a camera saw are turned, and how far from there they are seen, as `_apart`."""
     at = board.points[_some(its.corners)] @ expected[0].T + expected[1]
     found = []

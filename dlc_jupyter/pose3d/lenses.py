@@ -29,6 +29,8 @@ MOST = 60
 ENOUGH_FOR_THIRD = 15
 #: … whose corners reach this far from the middle to the corners of the picture.
 REACH_FOR_THIRD = 0.7
+#: A picture whose error is below this, in pixels, does not stand out, however good the others are.
+GOOD_ENOUGH = 0.3
 
 _FIXED = {
     3: 0,
@@ -91,14 +93,15 @@ def calibrate_lens(board: Board, views: CameraViews, left_out: dict[int, str], *
 def outstanding(errors: Array, *, fewest: int) -> list[int]:
     """Return the positions of errors that stand out from the others, the largest first.
 
-    Those are larger than 2.5 times the median, and lie 5 standard deviations (by the median absolute deviation) above
-    it. At most a quarter of all are named at a time, and never so many that fewer than `fewest` are left.
+    Those are larger than `GOOD_ENOUGH` and than 2.5 times the median, and lie 5 standard deviations (by the median
+    absolute deviation) above it. At most a quarter of all are named at a time, and never so many that fewer than
+    `fewest` are left.
     """
     if not len(errors):
         return []
     median = float(np.median(errors))
     spread = 1.4826 * float(np.median(np.abs(errors - median)))
-    limit = max(median + 5 * spread, 2.5 * median)
+    limit = max(median + 5 * spread, 2.5 * median, GOOD_ENOUGH)
     order = np.argsort(errors)[::-1]
     most = min(max(1, len(errors) // 4), max(0, len(errors) - fewest))
     return [int(at) for at in order[:most] if errors[at] > limit]

@@ -16,7 +16,7 @@ import yaml
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.calibration_toml import refused
-from dlc_jupyter.pose3d.cameras import Array, Camera, Rig
+from dlc_jupyter.pose3d.cameras import Array, Camera, Rig, rotation_about
 
 #: What programs call the same thing, in lower case and without what separates words. {} is the camera's number.
 _STEREO = {
@@ -223,17 +223,14 @@ def _one(values: _Names, number: int, names: Sequence[str], size: tuple[int, int
 def _rotation(value: Any) -> Array:
     """Return a rotation that is given as a matrix, or as a vector along its axis of the length of its angle."""
     found = np.asarray(value, np.float64)
-    return found.reshape(3, 3) if found.size == 9 else turn(found.reshape(-1))
+    return found.reshape(3, 3) if found.size == 9 else rotation_by(found.reshape(-1))
 
 
-def turn(vector: Array) -> Array:
-    """Return the rotation about a vector, by its length in radians (Rodrigues' formula)."""
+def rotation_by(vector: Array) -> Array:
+    """Return the rotation that a file gives as a vector: see `rotation_about`."""
     if vector.shape != (3,):
         raise refused("The calibration holds a rotation that is neither a matrix of 3 x 3 nor a vector of 3 numbers.")
-    angle = math.sqrt(float(vector @ vector))
-    x, y, z = vector if angle == 0 else vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float64)
-    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross)
+    return rotation_about(vector)
 
 
 def _camera(

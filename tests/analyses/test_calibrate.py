@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -79,7 +80,7 @@ def test_pictures_of_a_board_become_calibrated_cameras(calibrate, shown) -> None
     assert result["error"] < 0.1
     assert rig.error == pytest.approx(result["error"], abs=1e-4)
     assert (result["unit"], result["cameras"], result["boards"]) == ("mm", list(CAMERAS), COUNT)
-    assert result["axes"] == "those of camera-1"
+    assert (result["axes"], result["floor"]) == ("those of camera-1: x right, y down, z into its picture", None)
     assert result["source"] == rig.source == "calibrated with a checkerboard of 8 x 5 inner corners"
     one, two = result["camera_reports"]
     assert (one["camera"], one["size"], one["pictures"], len(one["used"])) == ("camera-1", [640, 480], COUNT, COUNT)
@@ -124,7 +125,7 @@ def test_pictures_without_the_board_are_left_out_and_named(calibrate, shown, tmp
 
 def test_the_board_of_one_picture_is_the_floor(calibrate, shown) -> None:
     result = calibrate(shown, floor=1).result
-    assert result["axes"] == "the board of camera-1-01.jpg, z up"
+    assert (result["floor"], result["axes"]) == ("camera-1-01.jpg", "those of the calibration, z up")
     rig = calibrations.read(result["calibration_file"])
     held = boards.corners(boards.board(1))
     pixels = np.stack([camera.project(held) for camera in RIG.cameras])
@@ -145,7 +146,7 @@ def test_pictures_that_are_called_as_frames_are_pictures(calibrate, shown, tmp_p
         renamed[camera] = [tmp_path / camera / f"frame {3 * each + 1} ({each}).jpg" for each in range(COUNT)]
         for path, target in zip(paths, renamed[camera], strict=True):
             target.write_bytes(path.read_bytes())
-    assert calibrate(renamed, floor=1).result["axes"] == "the board of frame 4 (1).jpg, z up"
+    assert calibrate(renamed, floor=1).result["floor"] == "frame 4 (1).jpg"
 
 
 def test_in_the_demo_s_first_picture_the_board_lies_on_the_table(calibrate, shown) -> None:
@@ -171,7 +172,7 @@ def test_videos_of_a_board_become_calibrated_cameras(calibrate, films) -> None:
     report = result["camera_reports"][0]
     assert report["pictures"] == COUNT
     assert report["used"][1]["picture"] == "frame 2 (0.20 s)"
-    assert calibrate(films, every=2, floor=4).result["axes"] == "the board of frame 4 (0.40 s), z up"
+    assert calibrate(films, every=2, floor=4).result["floor"] == "frame 4 (0.40 s)"
     failed = fails(calibrate, films, every=2, floor=5)
     assert failed.message == "Frame 5 was not looked into, and so cannot be that of the floor."
     assert failed.hint == "Give floor=4, or every=1."
@@ -255,7 +256,7 @@ def test_our_own_stereo_file_says_its_unit_and_deeplabcut_s_axes(bring, calibrat
     assert back["distances"][0]["distance"] == pytest.approx(made.result["distances"][0]["distance"], rel=1e-6)
     assert back["axes"].startswith("those of camera-1, rectified")
     whole = bring({"": made.result["calibration_file"]}, unit="cm", square=3)
-    assert (whole.result["axes"], whole.result["unit"]) == ("those of the calibration, z up", "mm")
+    assert (whole.result["axes"], whole.result["unit"]) == (made.result["axes"], "mm")
     assert whole.notes == ["The file says that it measures in mm: it was taken as it is."]
 
 
@@ -298,6 +299,19 @@ def test_a_file_with_names_that_no_model_may_have_is_refused_until_others_are_gi
     assert (failed.kind, ascii(name) in failed.message) == ("CalibrationUnreadable", True)
     assert failed.hint == "Give the 2 cameras other names with the parameter names."
     assert bring({"": path}, names="left,right").result["cameras"] == ["left", "right"]
+
+
+def test_a_file_whose_cameras_results_would_confuse_is_refused_until_others_are_given(bring, tmp_path) -> None:
+    for names, says in (
+        (("a", "a_filtered"), "both would have a_filtered_h5_file"),
+        (("left", "quality"), "cannot be called quality: results have fields that begin so"),
+    ):
+        cameras = tuple(replace(camera, name=name) for camera, name in zip(RIG.cameras, names, strict=True))
+        path = calibrations.write_toml(replace(RIG, cameras=cameras), tmp_path / "calibration.toml")
+        failed = fails(bring, {"": path})
+        assert (failed.kind, says in failed.message) == ("CalibrationUnreadable", True)
+        assert failed.hint == "Use the parameter names."
+        assert bring({"": path}, names="left,right").result["cameras"] == ["left", "right"]
 
 
 def test_what_is_no_calibration_is_refused(bring, films) -> None:

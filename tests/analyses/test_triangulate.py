@@ -208,7 +208,7 @@ def test_animals_are_matched_in_the_frames_and_pixels_that_belong_together(
         given(tmp_path, 1, pixels[1, late : late + frames] - corner, individuals=names, part=part),
     ]
     known = stereo_parameters(RIG)
-    by_itself = deeplabcut3d.match_individuals([each.files["h5_file"] for each in poses], known, 0.4)
+    by_itself = deeplabcut3d.individual_order([each.files["h5_file"] for each in poses], known, 0.4)
     elsewhere = bool(late or any(corner))
     assert by_itself.tolist() == ([[0, 1], [1, 0]] if elsewhere else [[0, 1], [0, 1]])
     videos = dict(zip(CAMERAS, clips(tmp_path, frames), strict=True))
@@ -321,6 +321,11 @@ def test_of_three_cameras_one_that_disagrees_is_left_out(run_several, walk, tmp_
     assert result["method"] == "consensus"
     all_of_them = run_several("triangulate", videos, min_cameras=3, **options).result
     assert np.isnan(points(all_of_them["h5_file"])[12:, 2]).all()
+    # One that began later is not missed by the others.
+    late = {"frame_offset": {"top": -3}}
+    assert run_several("triangulate", videos, **late, **options).notes == []
+    [note] = run_several("triangulate", videos, min_cameras=3, **late, **options).notes
+    assert "no points before frame 3 of the scene: with this frame_offset fewer than 3 videos" in note
     linear = points(run_several("triangulate", videos, method="linear", **options).result["h5_file"])
     assert np.linalg.norm(linear[5:9, 0] - truth()[5:9, 0], axis=-1).min() > 5
 
@@ -381,7 +386,9 @@ def test_a_late_video_is_told_and_mended_by_a_frame_offset(run_several, tmp_path
     assert wrong.notes == [warning["message"]]
     assert "out of sync by about 3 frames" in warning["message"]
     right = run_several("triangulate", videos, frame_offset={"camera-2": -late}, **wanted)
-    assert right.notes == []
+    [note] = right.notes
+    assert note.startswith("There are no points before frame 3 of the scene: with this frame_offset fewer than 2 ")
+    assert right.result["frames"] == frames, "row i is frame i of the camera that began first"
     found = points(right.result["h5_file"])
     assert np.isnan(found[:late]).all()
     np.testing.assert_allclose(found[late:], truth()[late:frames], atol=1e-3)

@@ -19,6 +19,7 @@ from dlc_jupyter.pose3d.boards import Board, Corners
 from dlc_jupyter.pose3d.calibration import Calibration, calibrate
 from dlc_jupyter.pose3d.calibration_pictures import draw
 from dlc_jupyter.pose3d.cameras import Rig
+from dlc_jupyter.pose3d.lenses import outstanding
 from tests.pose import videos
 from tests.pose3d import rigs
 
@@ -226,7 +227,8 @@ def test_the_board_on_the_floor_gives_the_axes() -> None:
     floor = int(np.flatnonzero(placed.seen.sum(axis=0) >= 2)[0])
     found = calibrate(BOARD, rigs.board_views(truth, placed), floor=floor)
     assert found.floor == f"picture-{floor}"
-    assert f"picture-{floor}, z up" in found.as_json()["axes"]
+    told = found.as_json()
+    assert (told["floor"], told["axes"]) == (f"picture-{floor}", "those of the calibration, z up")
     rotation, translation = found.boards[floor]
     on_floor = BOARD.points @ rotation.T + translation
     assert np.allclose(on_floor, BOARD.points * [1, -1, -1], atol=1e-6)
@@ -325,6 +327,28 @@ def test_a_blurred_picture_is_left_out_with_its_error() -> None:
     assert_right(found, truth)
     listed = found.as_json()["cameras"][0]["left_out"]
     assert {"picture": f"picture-{bad}", "reason": found.cameras[0].left_out[bad]} in listed
+
+
+def test_only_what_is_far_off_in_pixels_stands_out_however_good_the_others_are() -> None:
+    good = np.random.default_rng(1).uniform(0.02, 0.04, 30)
+    assert outstanding(np.append(good, 0.29), fewest=5) == []
+    assert outstanding(np.append(good, 0.31), fewest=5) == [30]
+    assert outstanding(np.append(10 * good, 0.31), fewest=5) == []
+
+
+def test_a_board_that_faces_the_camera_is_the_floor_although_its_corners_are_a_tenth_of_a_pixel_off() -> None:
+    truth = rigs.rig(2)
+    views = rigs.board_views(truth, rigs.board_places(truth, BOARD, 30), noise=0.01)
+    floor = shared(views)[3]
+    for each in views:
+        each.corners[floor].pixels[:] += np.random.default_rng(0).normal(0, 0.08, (54, 2))
+    found = calibrate(BOARD, views, floor=floor)
+    for report in found.cameras:
+        assert np.median(list(report.used.values())) < 0.03
+        assert 0.08 < report.used[floor] < 0.15
+    assert found.floor == f"picture-{floor}"
+    [apart], [expected] = found.rig.distances(), truth.distances()
+    assert apart["distance"] == pytest.approx(expected["distance"], abs=1)
 
 
 def test_a_picture_of_another_moment_is_left_out() -> None:

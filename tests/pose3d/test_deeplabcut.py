@@ -148,7 +148,7 @@ def test_two_cameras_give_deeplabcut_s_numbers(deeplabcut, recording, kind: str,
             deeplabcut.filterpredictions(config, [video], filtertype="median")
     paths = made.filtered() if filtered else made.poses
     known = pickle.loads((made.config.parent / "camera_matrix/stereo_params.pickle").read_bytes())["camera-1-camera-2"]
-    order = deeplabcut3d.match_individuals(paths, known, PCUTOFF) if kind == "several" else None
+    order = deeplabcut3d.individual_order(paths, known, PCUTOFF) if kind == "several" else None
     ours = tracks3d.make(
         made.rig,
         MultiView(paths, made.rig.names),
@@ -199,7 +199,7 @@ def test_an_animal_that_deeplabcut_cannot_match_is_told(recording) -> None:
     table.loc[:, (slice(None), "left")] = np.nan
     table.to_hdf(made.poses[1], key="df_with_missing", format="table", mode="w")
     known = pickle.loads((made.config.parent / "camera_matrix/stereo_params.pickle").read_bytes())["camera-1-camera-2"]
-    assert deeplabcut3d.match_individuals(made.poses, known, PCUTOFF) is None
+    assert deeplabcut3d.individual_order(made.poses, known, PCUTOFF) is None
 
 
 # -- the labelled video ------------------------------------------------------------------------------------------------
