@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlc_jupyter.analyses import provenance
 from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.poses import (
     Recording,
@@ -231,7 +232,7 @@ def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
     from dlc_jupyter.pose3d.multiview import MultiView
 
     job, rig = setup.job, setup.rig
-    result: dict[str, Any] = {}
+    of_cameras: dict[str, Any] = {}
     origins: dict[str, Any] = {}
     tables: list[Path] = []
     parts: list[Sequence[int] | None] = []
@@ -239,7 +240,7 @@ def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
     for name, recording in zip(rig.names, setup.recordings, strict=True):
         table, told, about = _poses_of(recording, f"{name}_", course)
         tables.append(table)
-        result |= told
+        of_cameras |= told
         origins[name] = about.pop("provenance") | {"poses_from": about["poses_from"]}
         notes += [f"{name}: {note}" for note in about["notes"]]
         parts.append(cropping.part_of(about["meta"], recording.media))
@@ -267,10 +268,11 @@ def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
     notes += [*told_order, *(finding.message for finding in made.findings), *_remarks(setup, made)]
     afterwards = next(iter(origins.values())).get("afterwards", {})
     cameras = {name: {key: each[key] for key in each if key != "afterwards"} for name, each in origins.items()}
-    result |= {
+    result = {
         **_told(setup, made, views),
         "analysed_parts": dict(zip(rig.names, parts, strict=True)),
-        "provenance": {"cameras": cameras, "afterwards": afterwards},
+        **of_cameras,
+        "provenance": {**provenance.of_cameras(cameras), "afterwards": afterwards},
     }
     files = made.files
     return Space(setup.model, setup.media, views, files[".h5"], files["_quality.h5"], setup.frames, result, notes)
@@ -284,6 +286,7 @@ def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, 
     told = course.stage(media.frames) if recording.given is None else None
     poses, origin = given_or_new_poses(recording, told or (lambda _done: None))
     result = poses_as_result(poses, origin, prefix)
+    del result[f"{prefix}provenance"]  # the result has one for all cameras
     if origin["poses_from"]:
         # The poses are offered by the analysis that has made them; here is what was used of them.
         copy = recording.job.scratch / f"{recording.video.stem}-used.h5"
@@ -367,20 +370,21 @@ def _told(setup: Setup, made: Poses3D, views: MultiView) -> dict[str, Any]:
             }
     method = setup.job.parameters.method or ("deeplabcut" if setup.stereo else "consensus")
     several = views.keypoints.several
+    # Whoever reads it from the front learns first how good it is.
     return {
-        "csv_file": files.get(".csv"),
-        "h5_file": files[".h5"],
-        "meta_file": files["_meta.pickle"],
-        "quality_file": files["_quality.h5"],
-        "quality_csv_file": files.get("_quality.csv"),
-        "frames": setup.frames,
-        "unit": rig.unit,
-        "axes": rig.axes[1],
-        "scorer": made.files[".h5"].stem.removeprefix("scene_"),
+        "warnings": [finding.as_json() for finding in made.findings],
         "reprojection_error": error,
         "found": summary["found"],
         "behind": summary["behind"],
-        "warnings": [finding.as_json() for finding in made.findings],
+        "frames": setup.frames,
+        "unit": rig.unit,
+        "axes": rig.axes[1],
+        "csv_file": files.get(".csv"),
+        "h5_file": files[".h5"],
+        "quality_file": files["_quality.h5"],
+        "quality_csv_file": files.get("_quality.csv"),
+        "meta_file": files["_meta.pickle"],
+        "scorer": made.files[".h5"].stem.removeprefix("scene_"),
         "cameras": list(rig.names),
         "frame_offset": dict(zip(rig.names, setup.offsets, strict=True)),
         "individual_order": made.order,

@@ -106,16 +106,20 @@ SPACE = {
     "scorer": "The first level of the columns in the files.",
     "reprojection_error": "Distances in pixels between where the cameras saw a body part and where they should have: "
     "the median and the 95th percentile (p95), of all points, by body part (bodyparts; found is the share of frames in "
-    "which it was found) and by camera (cameras; used is the share of its pixels that agreed).",
+    "which it was found) and by camera (cameras; used is the share of its pixels that agreed). Null where no point was "
+    "found.",
     "found": "The share of all points that were found, from 0 to 1.",
     "behind": "The share of points that would be behind a camera; those of method=deeplabcut are kept.",
     "warnings": "What is probably wrong, as kind, message, cameras and frames: cameras swapped, a video out of sync "
     "(found by trying the alternatives; frames is the frame_offset that would mend it, else null), a camera that was "
     "moved. Empty where the cameras agree.",
     "cameras": "Their names, in order.",
-    "<camera>_h5_file": "The 2D poses of that camera's video, as in the result of video; so are <camera>_csv_file, "
-    "<camera>_poses_file, <camera>_meta_file, <camera>_full_file, <camera>_scorer and <camera>_frames.",
-    "<camera>_filtered_h5_file": "The same, smoothed; only with filterpredictions.",
+    "<camera>_h5_file": "The 2D poses of that camera's video, as in the result of video; so are <camera>_scorer and "
+    "<camera>_frames.",
+    "<camera>_csv_file, <camera>_poses_file, <camera>_meta_file, <camera>_full_file": "So are these; null where the "
+    "poses are those of another analysis (poses_from in provenance), whose result has them.",
+    "<camera>_filtered_h5_file": "The 2D poses, smoothed; only with filterpredictions, and where the video has frames "
+    "enough.",
     "frame_offset": "By camera, as it was given.",
     "individual_order": "By camera, which of its individuals is each individual of the first camera, counted from 0.",
     "analysed_parts": "By camera, the part of its picture that was analysed (x1, x2, y1, y2); null for all of it.",
@@ -123,12 +127,14 @@ SPACE = {
     "pcutoff": "The likelihood below which 2D positions were left out.",
     "skeleton": "Pairs of body parts, as in the 3D project.",
     "device": "cpu, or cuda:0 for a GPU.",
-    "calibration": "The error in pixels, the unit and the source of the calibration.",
+    "calibration": "The error in pixels (null where its file does not say it), the unit and the source of the "
+    "calibration.",
     "fps": "Frames per second of the first camera's video.",
     "bodyparts, individuals": "Their names; individuals is empty for a single animal.",
     "model": "The model's name.",
-    "provenance": "By camera, where its 2D poses come from (poses_from names the analysis, null is this one); and what "
-    "was done with them afterwards.",
+    "provenance": "Where the 2D poses come from, as in the result of video: what is the same for all cameras once, and "
+    "the rest by camera, in cameras. There poses_from names the analysis that has made them; null is this one. In "
+    "afterwards, the parameters and versions of what was done with them.",
     "notes": "What you should know, as sentences; left out where there is nothing.",
 }
 

@@ -234,8 +234,8 @@ class Attempt:
     def _succeed(self, order: Order, ending: Ending) -> None:
         assert ending.result is not None
         result, file_ids = self._scratch.store_outputs(order, ending.result)
-        if ending.notes or "notes" in result:
-            result["notes"] = [*result.get("notes", []), *ending.notes]
+        if ending.notes or "notes" in result:  # what should be known is read first
+            result = {"notes": [*result.pop("notes", []), *ending.notes], **result}
         # Nobody else gets this result where the model or DeepLabCut was another one when it was asked for, and neither
         # poses nor result where the model has changed meanwhile.
         unchanged = self._keys_now() == self._keys

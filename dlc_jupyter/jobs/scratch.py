@@ -14,6 +14,7 @@ from typing import Any
 
 from dlc_jupyter.analyses.base import KEPT, POSE_FILES, find_analysis
 from dlc_jupyter.analyses.cameras import camera_of
+from dlc_jupyter.analyses.provenance import in_result
 from dlc_jupyter.errors import AnalysisFailed, Refusal
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.record import Record
@@ -201,8 +202,9 @@ class Scratch:
             result = earlier.result or {}
             files = {field: str(result[prefix + field]) for field in POSE_FILES}
             # What is the same for all poses in a result goes without the prefix.
-            about = {name: result.get(prefix + name, result.get(name)) for name in ("scorer", "frames", "provenance")}
+            about = {name: result.get(prefix + name, result.get(name)) for name in ("scorer", "frames")}
             if staged := self._stage_files(files, folder):
+                about["provenance"] = in_result(result, prefix)
                 return {"analysis_id": earlier.analysis_id, "files": staged, "result": about}
         return None
 

@@ -15,6 +15,7 @@ import yaml
 
 from dlc_jupyter import demo
 from dlc_jupyter.analyses.base import POSE_FILES, Poses, find_analysis
+from dlc_jupyter.analyses.provenance import in_result
 from dlc_jupyter.demo.scene import BODYPARTS
 from dlc_jupyter.demo.stereo import RIG
 from dlc_jupyter.demo.views import looking
@@ -88,8 +89,7 @@ def test_every_field_of_the_result_is_described(made) -> None:
     described = {name for names in find_analysis("triangulate").results for name in names.split(", ")}
     for camera in CAMERAS:
         described |= {name.replace("<camera>", camera) for name in described}
-        described |= {f"{camera}_{name}" for name in ("csv_file", "poses_file", "meta_file", "full_file")}
-        described |= {f"{camera}_{name}" for name in ("scorer", "frames", "provenance")}
+        described |= {f"{camera}_{name}" for name in ("scorer", "frames")}
     assert set(made.result) - described == set()
 
 
@@ -98,9 +98,25 @@ def test_the_2d_poses_are_in_the_result_as_video_makes_them(made, run, walk) -> 
     mine = pd.read_hdf(made.result["camera-2_h5_file"])
     pd.testing.assert_frame_equal(mine, pd.read_hdf(alone.result["h5_file"]))
     assert made.result["camera-2_csv_file"].is_file()
-    assert made.result["camera-2_provenance"]["video"]["filename"] == "walk_2.mp4"
     smoothed = pd.read_hdf(made.result["camera-2_filtered_h5_file"])
     assert not smoothed.equals(mine)
+
+
+def test_how_good_it_is_comes_first_and_what_all_cameras_share_is_said_once(made, run, walk) -> None:
+    names = list(made.result)
+    assert names[:2] == ["warnings", "reprojection_error"]
+    assert names[-1] == "provenance"
+    assert [name for name in names if name.endswith("_provenance")] == []
+    told = made.result["provenance"]
+    assert list(told["cameras"]) == list(CAMERAS)
+    for number, each in enumerate(told["cameras"].values(), start=1):
+        assert each.keys() == {"video", "poses_from"}
+        assert (each["video"]["filename"], each["poses_from"]) == (f"walk_{number}.mp4", None)
+    alone = run("video", walk["camera-2"]).result["provenance"]
+    whole = in_result(made.result, "camera-2_")
+    assert {name: whole[name] for name in alone.keys() - {"parameters"}} == {
+        name: alone[name] for name in alone.keys() - {"parameters"}
+    }
 
 
 def test_one_progress_bar_goes_through_poses_smoothing_and_points(made) -> None:

@@ -108,7 +108,7 @@ def test_the_model_is_a_copy_of_its_own(scratch, ask, upload):
 def make(files, records, requests, ask, tmp_path):
     """Have an analysis of a video succeed with files of these contents in its result; return its id and the ids."""
 
-    def make(analysis, file_ids, contents, *, prefix="", **values):
+    def make(analysis, file_ids, contents, *, prefix="", provenance=None, **values):
         asked = ask(analysis, file_ids, **values)
         while (record := records.claim("me", time.time(), 30)).analysis_id != asked.analysis_id:
             pass  # what was asked for before
@@ -118,6 +118,7 @@ def make(files, records, requests, ask, tmp_path):
             path.write_bytes(content)
             ids[prefix + field] = files.add(path, path.name, origin=record.analysis_id).file_id
         result = {**ids, "scorer": "DLC", "frames": 3, f"{prefix}frames": 7, "notes": ["Something else."]}
+        result |= {"provenance": provenance} if provenance else {}
         poses = offered(requests.keys(record, None), result)
         assert records.succeed(record.analysis_id, "me", time.time(), result, list(ids.values()), poses=poses)
         return record.analysis_id, ids
@@ -203,11 +204,12 @@ def test_poses_of_each_camera_are_staged_for_its_own_video(scratch, ask, upload,
 @pytest.mark.usefixtures("more")
 def test_poses_of_a_camera_are_staged_for_a_labelled_video(scratch, ask, upload, make):
     videos = [upload(content, f"{content.decode()}.mp4") for content in (b"one", b"two")]
-    analysis_id, _ = make("stereo", videos, POSES, prefix="camera-2_", model="tray")
+    told = {"device": "cpu", "cameras": {"camera-1": {"notes": ["Dark."]}, "camera-2": {"notes": []}}}
+    analysis_id, _ = make("stereo", videos, POSES, prefix="camera-2_", model="tray", provenance=told)
     assert scratch.prepare(ask("label", [videos[0]], model="mouse")).poses == [None]
     (staged,) = scratch.prepare(ask("label", [videos[1]], model="mouse")).poses
     assert staged["analysis_id"] == analysis_id
-    assert staged["result"]["frames"] == 7
+    assert staged["result"] == {"scorer": "DLC", "frames": 7, "provenance": {"device": "cpu", "notes": []}}
 
 
 @pytest.mark.usefixtures("more")

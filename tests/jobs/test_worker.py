@@ -95,6 +95,7 @@ def test_outputs_and_notes_are_in_the_result(room):
     assert result["first_file"] == result["again_file"]
     assert room.files.path(result["second_file"]).read_text() == "the second"
     assert (result["none_file"], result["rows"], result["notes"]) == (None, 1, ["Frame 3 was empty."])
+    assert next(iter(result)) == "notes", "what should be known is read first"
     assert room.records.outputs(analysis_id) == [result["first_file"], result["second_file"]]
     assert {each.origin for each in room.files.page(10, None)} == {analysis_id}
 
