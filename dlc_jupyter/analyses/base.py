@@ -328,6 +328,26 @@ class Analysis:
         return ()
 
     @classmethod
+    def unfit(cls, parameters: Any, model: Any, media: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """Yield parameters that do not fit a video, and what would. What is not known yet, `run` has to find out.
+
+        Parameters
+        ----------
+        parameters : Parameters
+            Validated.
+        model : dlc_jupyter.pose.projects.Model
+            As it is registered.
+        media : mapping
+            What an earlier analysis has found in the video's container (`dlc_jupyter.pose.media.Media.as_json`).
+        """
+        return ()
+
+    @classmethod
+    def lacking(cls, parameters: Any, folder: Path | None) -> Iterable[tuple[str, str]]:
+        """Yield parameters for which `Settings.superanimal_dir` lacks weights, and which."""
+        return ()
+
+    @classmethod
     def weights_of(cls, parameters: Any, folder: Path | None) -> Sequence[Path]:
         """Name the files in `Settings.superanimal_dir` with which `run` looks at a video: they decide its result."""
         return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -17,6 +18,8 @@ from dlc_jupyter.analyses.poses import (
     given_or_new_poses,
     open_video,
 )
+from dlc_jupyter.analyses.refusals import refused
+from dlc_jupyter.pose.limits import check_window
 from dlc_jupyter.pose.projects import Model
 
 
@@ -80,12 +83,21 @@ class Filter(AfterPoses):
         """Return which poses the result has: those that were smoothed are beside them."""
         return [replace(each, prefix="unfiltered_") for each in super().poses(parameters, model)]
 
+    @classmethod
+    def unfit(cls, parameters: Filter.Parameters, model: Model, media: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield also a window that is longer than the video."""
+        yield from super().unfit(parameters, model, media)
+        if parameters.filtertype == "median":
+            yield from refused("windowlength", check_window, parameters.windowlength, media["frames"])
+
     def run(self, job: Job[Filter.Parameters]) -> dict[str, Any]:
         """Find or make the poses, and smooth them."""
         from dlc_jupyter.pose import filters
 
         recording = open_video(job)
         media, network = recording.media, recording.network
+        if job.parameters.filtertype == "median":
+            check_window(job.parameters.windowlength, media.frames)
         wanted = filters.Filter(**{name: getattr(job.parameters, name) for name in filters.Filter.__dataclass_fields__})
         # Both halves count the video's frames: smoothing goes over all of them too. Poses made earlier leave one.
         total, before = 2 * media.frames, media.frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.poses import (
@@ -21,6 +21,7 @@ from dlc_jupyter.analyses.poses import (
     given_or_new_poses,
     open_video,
 )
+from dlc_jupyter.pose.colour_names import lacking_colour
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
     from dlc_jupyter.pose.media import Media
@@ -31,6 +32,15 @@ Colormap = Literal[
     "rainbow", "jet", "hsv", "turbo", "viridis", "plasma", "inferno", "magma", "cividis", "cool", "spring", "summer",
     "autumn", "winter", "Set1", "Set2", "Set3", "tab10", "tab20", "Paired", "Accent", "Dark2", "Pastel1",
 ]  # fmt: skip
+
+
+def _known(colour: str) -> str:
+    if not colour.startswith("#") and (message := lacking_colour(colour)):
+        raise ValueError(message)
+    return colour
+
+
+Colour = Annotated[str, Field(pattern=r"^(#[0-9a-fA-F]{6}|[a-z]{1,30})$"), AfterValidator(_known)]
 
 
 class Label(AfterPoses):
@@ -73,9 +83,8 @@ class Label(AfterPoses):
             Field(description="Colours of the body parts. Left out: as in the project's config.yaml."),
         ] = None
         skeleton_color: Annotated[
-            str | None,
+            Colour | None,
             Field(
-                pattern=r"^(#[0-9a-fA-F]{6}|[a-z]{1,30})$",
                 description="Colour of the skeleton's lines: a name such as white, or #rrggbb. "
                 "Left out: as in the project's config.yaml.",
             ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from dlc_jupyter.analyses.base import Job
-from dlc_jupyter.analyses.label import Colormap
+from dlc_jupyter.analyses.label import Colormap, Colour
 from dlc_jupyter.analyses.points import Course, Space, check_sizes, find_points, rig_of, set_up
 from dlc_jupyter.analyses.poses import ColorBy, DisplayedBodyparts
 from dlc_jupyter.analyses.space import SPACE, SpaceAnalysis, SpaceParameters
@@ -95,11 +95,7 @@ class Label3D(SpaceAnalysis):
             bool, Field(description="Whether the skeleton's lines are drawn between the body parts.")
         ] = True
         skeleton_color: Annotated[
-            str | None,
-            Field(
-                pattern=r"^(#[0-9a-fA-F]{6}|[a-z]{1,30})$",
-                description="Colour of the skeleton's lines: a name such as white, or #rrggbb.",
-            ),
+            Colour | None, Field(description="Colour of the skeleton's lines: a name such as white, or #rrggbb.")
         ] = None
         displayedbodyparts: DisplayedBodyparts = None
         color_by: ColorBy = "bodypart"

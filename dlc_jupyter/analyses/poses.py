@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +13,9 @@ from dlc_jupyter._version import __version__
 from dlc_jupyter.analyses.base import Analysis, InputFile, Job, PosesOf
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
 from dlc_jupyter.analyses.provenance import provenance_of, versions
-from dlc_jupyter.pose.projects import Model, lacking_bodyparts, lacking_network, lacking_snapshot
+from dlc_jupyter.analyses.refusals import refused
+from dlc_jupyter.pose.limits import check_cropping, check_start
+from dlc_jupyter.pose.projects import Model, lacking_bodyparts, lacking_network, lacking_snapshot, read_yaml
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
     from dlc_jupyter.analyses.base import Poses as GivenPoses
@@ -167,6 +169,13 @@ class PoseAnalysis(Analysis):
             yield "displayedbodyparts", message
 
     @classmethod
+    def unfit(cls, parameters: Any, model: Model, media: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield a start behind the last frame, and cropping outside of the picture, the project's own too."""
+        yield from refused("start", check_start, getattr(parameters, "start", 0), media["frames"])
+        config = read_yaml(model.config)
+        yield from refused("cropping", check_cropping, parameters.cropping, config, media["width"], media["height"])
+
+    @classmethod
     def poses(cls, parameters: Any, model: Model) -> list[PosesOf]:
         """Return which poses the result has: those of the whole video."""
         return poses_by(parameters, model)
@@ -246,7 +255,7 @@ class Recording:
         return parent if len(self.job.inputs) == 1 else parent / self.video.stem
 
 
-def open_video(job: Job[Any], number: int = 0, wanted: PosesOf | None = None) -> Recording:
+def open_video(job: Job[Any], number: int = 0, wanted: PosesOf | None = None, *, stop: int | None = None) -> Recording:
     """Read a video's container and its model's project; what cannot be analysed is refused before any work.
 
     Parameters
@@ -255,6 +264,8 @@ def open_video(job: Job[Any], number: int = 0, wanted: PosesOf | None = None) ->
         Which of the job's inputs, counted from 0.
     wanted : PosesOf, optional
         Which poses, of those that `poses_by` returns for the model as it is staged; those of a 2D model are known.
+    stop : int, optional
+        How many rows are wanted: what is missing of the file behind them is no error then, but noted. All, if left out.
     """
     from dlc_jupyter.pose.media import inspect
     from dlc_jupyter.pose.network import Network
@@ -265,7 +276,7 @@ def open_video(job: Job[Any], number: int = 0, wanted: PosesOf | None = None) ->
     given = job.inputs[number]
     media = inspect(given.path)
     job.tell_media(given.file_id, media.as_json())
-    media.check_whole()
+    media = replace(media, notes=(*media.notes, *media.check_whole(stop, marked=wanted.mark)))
     network = Network(
         config=wanted.config,
         **{**wanted.parameters(), "device": job.device},

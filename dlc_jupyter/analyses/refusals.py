@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import pydantic
+
+from dlc_jupyter.errors import AnalysisFailed
 
 #: What pydantic finds wrong, by its names, and how it is said here. Its own words are about types of Python.
 _SAYINGS = {
@@ -51,6 +53,14 @@ def wrong_fields(error: pydantic.ValidationError, parameters: type[pydantic.Base
     Where values do not go together, `field` is the parameter that the message names first, if it names any.
     """
     return [_explain(found, parameters.model_fields) for found in error.errors()]
+
+
+def refused(field: str, check: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, str]]:
+    """Yield a parameter and what is wrong with it, where a check that the analysis makes too does not pass."""
+    try:
+        check(*arguments)
+    except AnalysisFailed as failed:
+        yield field, str(failed)
 
 
 def _explain(found: Any, known: Mapping[str, Any]) -> dict[str, str]:

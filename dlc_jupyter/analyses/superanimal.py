@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -11,7 +12,8 @@ from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
 from dlc_jupyter.analyses.poses import DESCRIPTION, Device
 from dlc_jupyter.analyses.provenance import provenance_of
-from dlc_jupyter.pose.weights import weight_files
+from dlc_jupyter.analyses.refusals import refused
+from dlc_jupyter.pose.weights import check_there, needed, weight_files
 
 Name = Literal["superanimal_topviewmouse", "superanimal_quadruped", "superanimal_bird", "superanimal_humanbody"]
 PoseModel = Literal["hrnet_w32", "resnet_50", "rtmpose_s", "rtmpose_x"]
@@ -106,6 +108,14 @@ class SuperAnimal(Analysis):
     def weights_of(cls, parameters: SuperAnimal.Parameters, folder: Path | None) -> list[Path]:
         """Name the weights of the pose model and the detector, as far as they are there."""
         return weight_files(parameters.superanimal_name, parameters.model_name, parameters.detector_name, folder)
+
+    @classmethod
+    def lacking(cls, parameters: SuperAnimal.Parameters, folder: Path | None) -> Iterator[tuple[str, str]]:
+        """Yield weights that are not there."""
+        pose, detector = needed(parameters.superanimal_name, parameters.model_name, parameters.detector_name)
+        there = weight_files(parameters.superanimal_name, parameters.model_name, parameters.detector_name, folder)
+        only_detector = [each.name for each in there] == [pose.name]
+        yield from refused("detector_name" if only_detector else "model_name", check_there, (pose, detector), folder)
 
     def run(self, job: Job[SuperAnimal.Parameters]) -> dict[str, Any]:
         """Find the weights, analyse the video, and describe the result."""

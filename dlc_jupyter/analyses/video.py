@@ -55,7 +55,8 @@ class Video(PoseAnalysis):
                 ge=1,
                 le=10**9,
                 description="The frame before which to stop; none is looked at from it on, and the rows end with the "
-                "last frame that was. Left out: the end of the video.",
+                "last frame that was. Of a file that is cut off, the frames that are there can be had in this way. "
+                "Left out: the end of the video.",
             ),
         ] = None
         step: Annotated[
@@ -113,7 +114,7 @@ class Video(PoseAnalysis):
         from dlc_jupyter.pose.analyze import Span
 
         wanted = job.parameters
-        recording = open_video(job)
+        recording = open_video(job, stop=wanted.stop)
         span = Span(wanted.start, wanted.stop, wanted.step)
         looked_at = span.frames(recording.media)
         total = len(looked_at)

@@ -73,8 +73,8 @@ class AnalysesHandler(DLCHandler):
         },
         refuses={
             400: "There is no such analysis (the answer names those there are), or its parameters are not right or do "
-            "not fit the model or the devices (`errors` names each), or it takes another number of files, or they do "
-            "not fit the cameras.",
+            "not fit the model, the devices or what is known of the video (`errors` names each), or it takes another "
+            "number of files, or they do not fit the cameras.",
             404: "There is no such file or model.",
             409: "Several files begin with these characters (see `matches`), or the `Idempotency-Key` was used for a "
             "different request.",
@@ -130,7 +130,8 @@ class AnalysesHandler(DLCHandler):
         if by_camera := _by_camera(name, values):
             found = {camera: [services.files.find(each).file_id for each in ids] for camera, ids in by_camera.items()}
             values = {**values, "cameras": found}
-        request = services.requests.prepare(name, values, file_ids, self.owner, key, services.board.gpus())
+        gpus, media = services.board.gpus(), lambda file_id: services.files.find(file_id).media
+        request = services.requests.prepare(name, values, file_ids, self.owner, key, gpus, media)
         return services.records.create(request, time.time(), reuse=not fresh)
 
     def _idempotency_key(self) -> str | None:

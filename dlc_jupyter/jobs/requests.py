@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class Requests:
         owner: str = "",
         idempotency_key: str | None = None,
         gpus: Sequence[Gpu] | None = None,
+        media: Callable[[str], Mapping[str, Any] | None] = lambda _file_id: None,
     ) -> Request:
         """Validate what was asked for.
 
@@ -91,6 +92,8 @@ class Requests:
             Whole ids of the files that go in, but for those that are named in the parameters, by camera.
         gpus : sequence of Gpu, optional
             Those of the worker, where it is known.
+        media : callable, optional
+            Returns what an earlier analysis has found in the container of the file with an id; None: none has looked.
 
         Returns
         -------
@@ -100,8 +103,9 @@ class Requests:
         Raises
         ------
         BadRequest
-            The analysis is unknown, a parameter is wrong or does not fit the model or the devices, there are too few or
-            too many files, they do not fit the cameras, or the model is broken or of the wrong kind.
+            The analysis is unknown, a parameter is wrong or does not fit the model, the devices, the weights that there
+            are or a video, there are too few or too many files, they do not fit the cameras, or the model is broken or
+            of the wrong kind.
         NotFound
             There is no such model.
         """
@@ -112,9 +116,14 @@ class Requests:
         model = self._model(analysis, parameters)
         if analysis.by_camera:
             parameters, file_ids = assigned(analysis, parameters, file_ids, model)
-        errors = [*_misfits(analysis, parameters, model), *_missing_devices(analysis, parameters, gpus)]
-        if errors:
-            raise analysis.refusal(errors)
+        found = [
+            *_misfits(analysis, parameters, model),
+            *_missing_devices(analysis, parameters, gpus),
+            *analysis.lacking(parameters, self._weights_dir),
+            *_unfit(analysis, parameters, model, map(media, file_ids)),
+        ]
+        if found:
+            raise analysis.refusal([{"field": field, "message": message} for field, message in found])
         return Request(
             analysis=analysis.name,
             parameters=parameters.model_dump(mode="json"),
@@ -230,19 +239,32 @@ def _hash(decisive: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _misfits(analysis: type[Analysis], parameters: pydantic.BaseModel, model: Model | None) -> Iterator[dict[str, str]]:
-    if model is not None:
-        for name, message in analysis.misfits(parameters, model):
-            yield {"field": name, "message": message}
+def _misfits(
+    analysis: type[Analysis], parameters: pydantic.BaseModel, model: Model | None
+) -> Iterable[tuple[str, str]]:
+    return () if model is None else analysis.misfits(parameters, model)
+
+
+def _unfit(
+    analysis: type[Analysis],
+    parameters: pydantic.BaseModel,
+    model: Model | None,
+    media: Iterable[Mapping[str, Any] | None],
+) -> Iterator[tuple[str, str]]:
+    if model is None:  # calibrate's pictures, which may be thousands
+        return
+    for facts in media:
+        if facts and facts.keys() >= {"frames", "width", "height"}:
+            yield from analysis.unfit(parameters, model, facts)
 
 
 def _missing_devices(
     analysis: type[Analysis], parameters: pydantic.BaseModel, gpus: Sequence[Gpu] | None
-) -> Iterator[dict[str, str]]:
+) -> Iterator[tuple[str, str]]:
     """Yield the device that is asked for, where the worker has no such one."""
     device = getattr(parameters, "device", None)
     if analysis.uses_device and device is not None and gpus is not None:
         try:
             choose(str(device), gpus)
         except BadRequest as refusal:
-            yield {"field": "device", "message": refusal.message}
+            yield "device", refusal.message

@@ -15,6 +15,7 @@ from dlc_jupyter.pose import assemblies, compat, direct, inference, memory, runn
 from dlc_jupyter.pose.batches import Prediction, Seam
 from dlc_jupyter.pose.digests import sha256
 from dlc_jupyter.pose.frames import Frames, Pictures
+from dlc_jupyter.pose.limits import check_start
 from dlc_jupyter.pose.media import REPAIR, Media
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
 from dlc_jupyter.pose.rows import UNREADABLE, WIDE, Rows, as_written, described
@@ -49,14 +50,8 @@ class Span:
         AnalysisFailed
             There are none.
         """
-        numbers = range(self.start, min(self.stop or media.frames, media.frames), self.step)
-        if not numbers:
-            raise AnalysisFailed(
-                f"The video has {media.frames} frames, counted from 0: none is left from start={self.start} on.",
-                hint=f"Give a start below {media.frames}.",
-                kind="BadSpan",
-            )
-        return numbers
+        check_start(self.start, media.frames)
+        return range(self.start, min(self.stop or media.frames, media.frames), self.step)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dlc_jupyter.pose.media import Media
+if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor PyAV
+    from dlc_jupyter.pose.media import Media
 
 #: x1, x2, y1, y2 in pixels of the video's picture; x2 and y2 are no longer in it.
 Part = tuple[int, int, int, int]

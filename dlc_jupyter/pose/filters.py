@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.limits import check_window
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
 
 #: What ``FitSARIMAXModel`` wants of a coordinate: it returns NaN for all frames where it has no more than this many.
@@ -92,7 +93,7 @@ def filter_poses(
 
     before = pd.read_hdf(poses.h5)
     if wanted.filtertype == "median":
-        _check_window(before, wanted.windowlength)
+        check_window(wanted.windowlength, len(before))
     filtered = Filtered(poses.file(f"{poses.tracker}_filtered.h5"), poses.file(f"{poses.tracker}_filtered.csv"), [])
     for stale in (filtered.h5, filtered.csv):  # DeepLabCut would skip what it finds there
         stale.unlink(missing_ok=True)
@@ -112,17 +113,6 @@ def filter_poses(
     filtered.notes.extend(fits.notes())
     progress(1.0)
     return filtered
-
-
-def _check_window(poses: pd.DataFrame, windowlength: int) -> None:
-    """Refuse a window that is longer than the video: SciPy fills it with zeros, and their median is zero."""
-    if windowlength > len(poses):
-        raise AnalysisFailed(
-            f"The window of {windowlength} frames is longer than the poses, which go through {len(poses)}: most of "
-            "what the median sees would be zeros.",
-            hint=f"Give a windowlength of at most {len(poses) - (len(poses) + 1) % 2}.",
-            kind="WindowTooLong",
-        )
 
 
 def _names(poses: pd.DataFrame) -> list[str]:

@@ -127,20 +127,38 @@ class Media:
             return f"everything after frame {self.frames - 1}, counted from 0 ({seconds(self.times[-1])})"
         return self.damage or None
 
-    def check_whole(self) -> None:
-        """Refuse a file of which a part is missing: frames of it have no chance of a row."""
+    def check_whole(self, stop: int | None = None, *, marked: bool = False) -> list[str]:
+        """Refuse a file of which a part is missing that is wanted: frames of it have no chance of a row.
+
+        Parameters
+        ----------
+        stop : int, optional
+            How many rows are wanted. Those of all frames, if left out.
+        marked : bool
+            Whether frames that cannot be decoded are to have rows.
+
+        Returns
+        -------
+        list of str
+            What the user should know: that the file ends too early, where that is behind `stop`.
+        """
+        there = self.frames if marked and self.container in MARKABLE else self.decodable
+        notes = []
         if self.cut:
             should = "it breaks off within a frame"
             if self.promised:
                 should = f"it should last {seconds(self.promised)}, about {round(self.promised / self.gap)} frames"
-            raise AnalysisFailed(
+            message = (
                 f"The video is cut off: it ends with frame {self.frames - 1}, counted from 0, at "
-                f"{seconds(self.times[-1])}, but {should}.",
-                hint=AGAIN,
-                kind="VideoCutShort",
+                f"{seconds(self.times[-1])}, but {should}."
             )
+            if stop is None or stop > there:
+                part = f" Or ask for the frames that are there: video with stop={there}, or less." if there > 0 else ""
+                raise AnalysisFailed(message, hint=AGAIN + part, kind="VideoCutShort")
+            notes.append(f"{message} What was asked for, up to stop={stop}, is there.")
         if self.damage:
             raise AnalysisFailed(f"The video is damaged: {self.damage}.", hint=REPAIR, kind="VideoDamaged")
+        return notes
 
     @property
     def _repair(self) -> str:
@@ -261,17 +279,24 @@ def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -
     held = Contents(path, container, stream)
     if not held.times:
         if held.torn:
-            raise AnalysisFailed("The video is cut off within its first frame.", hint=AGAIN, kind="VideoCutShort")
+            raise _cut_at_once()
         raise AnalysisFailed("The video has no frames.", hint="Record or convert it again.", kind="VideoEmpty")
     codec = stream.codec_context.name if stream.codec_context else "unknown"
     width, height, first = _begin(path, codec)
     times = array("d", (float((time - held.times[0]) * stream.time_base) for time in held.times))
-    gaps = [b - a for a, b in pairwise(times) if b > a]
+    gaps = _gaps(times)
     gap = median(gaps) if gaps else float(1 / (stream.average_rate or 25))
-    avi, regular = held.form == "avi", _is_regular(gaps, gap, held.form)
+    avi = held.form == "avi"
+    leading = 0 if first is None or avi else nearest(times, float(first - held.begin))
     # Only what the container's own reader says counts: a parser of one codec or another has always something to say.
     complaints = [message for _level, speaker, message in logs if speaker == container.format.name]
-    cut = held.is_cut(gap)
+    cut = held.is_cut(gap) or any("prematurely" in complaint for complaint in complaints)
+    if cut:  # from the first missing frame on, pictures would get the numbers of others
+        times = times[: held.unbroken]
+        gaps = _gaps(times)
+        if not times:
+            raise _cut_at_once()
+    regular = _is_regular(gaps, gap, held.form)
     return Media(
         container=held.form,
         codec=codec,
@@ -284,12 +309,20 @@ def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -
         sound=bool(container.streams.audio),
         promised=held.promised,
         origin=held.begin,
-        leading=0 if first is None or avi else nearest(times, float(first - held.begin)),
-        cut=cut or any("prematurely" in complaint for complaint in complaints),
+        leading=leading,
+        cut=cut,
         damage=_damage(held.lost, hole(complaints, times, gap)),
         placeholders=bool(held.tiny) and avi,
         notes=tuple(_notes(held, cut, regular)),
     )
+
+
+def _cut_at_once() -> AnalysisFailed:
+    return AnalysisFailed("The video is cut off within its first frames.", hint=AGAIN, kind="VideoCutShort")
+
+
+def _gaps(times: Sequence[float]) -> list[float]:
+    return [b - a for a, b in pairwise(times) if b > a]
 
 
 def _stream(container: Any) -> Any:

@@ -21,21 +21,13 @@ from dlc_jupyter.pose.direct import watched
 from dlc_jupyter.pose.encoding import check_playable, make_playable
 from dlc_jupyter.pose.media import Media
 from dlc_jupyter.pose.network import LOG, explained
-from dlc_jupyter.pose.weights import HUMAN, zoo_file
+from dlc_jupyter.pose.weights import HUMAN, check_there, missing, needed, of_the_zoo, of_torchvision
 
 #: What DeepLabCut writes for x, y and likelihood of an animal that is not there.
 _NOWHERE = -1.0
 
 #: The networks within torchvision's detectors, by the name of the class that lists their weights.
 _BACKBONES = {"ResNet50_Weights": "resnet50", "MobileNet_V3_Large_Weights": "mobilenet_v3_large"}
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A file with weights: its name in the folder, and where it comes from, in words."""
-
-    name: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -56,26 +48,15 @@ class SuperAnimal:
     detector: str
     folder: Path | None
 
-    def weights(self) -> list[Weights]:
-        """Return the files that are needed: the pose model's, then the detector's."""
-        pose = _of_the_zoo(self.name, self.model)
-        if self.name != HUMAN:
-            return [pose, _of_the_zoo(self.name, self.detector)]
-        return [pose, _of_torchvision(self.detector)]
-
     def find(self) -> list[Path]:
-        """Return where those files are.
+        """Return where its files are: the pose model's, then the detector's.
 
         Raises
         ------
         AnalysisFailed
             Some are missing (kind ``WeightsMissing``); all of them are named.
         """
-        needed = self.weights()
-        missing = [each for each in needed if self.folder is None or not (self.folder / each.name).is_file()]
-        if missing or self.folder is None:
-            raise _missing(missing, self.folder)
-        return [self.folder / each.name for each in needed]
+        return check_there(needed(self.name, self.model, self.detector), self.folder)
 
 
 @dataclass(frozen=True)
@@ -221,45 +202,6 @@ def _staged(files: list[Path], folder: Path) -> list[Path]:
     return links
 
 
-# -- the weights -----------------------------------------------------------------------------------------------------
-
-
-def _of_the_zoo(animal: str, part: str) -> Weights:
-    """Return a file as DeepLabCut names it, and the repository at Hugging Face that it comes from."""
-    from deeplabcut.pose_estimation_pytorch.modelzoo.utils import MODEL_FILENAME_MAPPING
-    from dlclibrary.dlcmodelzoo.modelzoo_download import _load_pytorch_dataset_models
-
-    address = {name: url for kind in _load_pytorch_dataset_models(animal).values() for name, url in kind.items()}[part]
-    repository = "/".join(address.split("/")[:2])
-    name = zoo_file(animal, part)
-    there = MODEL_FILENAME_MAPPING.get(f"{animal}_{part}", name)
-    renamed = "" if there == name else f", where it is called {there}"
-    return Weights(name, f"{repository} at Hugging Face{renamed}")
-
-
-def _of_torchvision(detector: str) -> Weights:
-    from deeplabcut.pose_estimation_pytorch.apis.utils import TORCHVISION_DETECTORS
-
-    address = urlsplit(TORCHVISION_DETECTORS[detector]["weights"].url)
-    return Weights(Path(address.path).name, f"torchvision at {address.netloc}")
-
-
-def _missing(missing: list[Weights], folder: Path | None) -> AnalysisFailed:
-    names = "; ".join(f"{each.name} (from {each.source})" for each in missing)
-    where = "the folder that the server's setting superanimal_dir names"
-    if folder is None:
-        how = "Whoever runs the server sets superanimal_dir to a folder, and puts the files there under these names."
-    elif not folder.is_dir():
-        how = f"There is no such folder: whoever runs the server makes {where}, and puts the files there."
-    else:
-        how = f"Whoever runs the server puts them into {where}, under these names."
-    return AnalysisFailed(
-        f"The weights of this model are not on the server, and nothing is downloaded. Missing: {names}.",
-        hint=how,
-        kind="WeightsMissing",
-    )
-
-
 def _nothing_found() -> AnalysisFailed:
     return AnalysisFailed(
         "The detector has found no animal in any frame of the video.",
@@ -306,11 +248,11 @@ def _nothing_downloaded(animal: SuperAnimal) -> Iterator[None]:
             return torch.load(file, map_location="cpu", weights_only=True)
         backbone = _BACKBONES.get(type(weights).__name__)
         if backbone is None:
-            raise _missing([Weights(name, f"torchvision at {urlsplit(weights.url).netloc}")], animal.folder)
+            raise missing([of_torchvision(name)], animal.folder)
         return torchvision.models.get_model(backbone, weights=None).state_dict()
 
     def refuse(dataset: str, model_name: str) -> Any:
-        raise _missing([_of_the_zoo(dataset, model_name)], animal.folder)
+        raise missing([of_the_zoo(dataset, model_name)], animal.folder)
 
     replaced: list[tuple[Any, str, Any]] = [
         (_api.WeightsEnum, "get_state_dict", state),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlc_jupyter.errors import AnalysisFailed, without_paths
-from dlc_jupyter.pose.cropping import of_project
+from dlc_jupyter.pose.limits import check_cropping
 from dlc_jupyter.pose.media import Media
 from dlc_jupyter.pose.memory import lacking, lacking_here
 from dlc_jupyter.pose.projects import (
@@ -80,7 +80,7 @@ class Network:
         self._check_snapshot(model)
         self._check_device()
         self._check_tracking()
-        self._check_cropping(media)
+        check_cropping(self.cropping, self._project(), media.width, media.height)
         return model
 
     def _check_snapshot(self, model: Model) -> None:
@@ -127,21 +127,6 @@ class Network:
                 "Several animals cannot be tracked on this server: its filterpy does not work with DeepLabCut.",
                 hint="Whoever runs the server can mend it: pip install 'filterpy<2'.",
                 kind="TrackingBroken",
-            )
-
-    def _check_cropping(self, media: Media) -> None:
-        own = self.cropping is not None
-        cropping = self.cropping if own else of_project(self._project())
-        if cropping is None:
-            return
-        whose = "cropping" if own else "the cropping in the project's config.yaml"
-        x1, x2, y1, y2 = cropping
-        if not (0 <= x1 < x2 <= media.width and 0 <= y1 < y2 <= media.height):
-            raise AnalysisFailed(
-                f"The video's picture is {media.width} x {media.height} pixels, and {whose} (x1, x2, y1, y2 = "
-                f"{x1}, {x2}, {y1}, {y2}) reaches outside of it.",
-                hint=f"Give cropping with 0 <= x1 < x2 <= {media.width} and 0 <= y1 < y2 <= {media.height}.",
-                kind="BadCropping",
             )
 
     def _project(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +17,8 @@ from dlc_jupyter.pose.containers import is_torn
 _INDEXED = ("mov", "avi")
 #: MPEG-4 part 2 packets this small hold no picture: they stand for the second one of the packet before ("packed").
 _PLACEHOLDER_BYTES = 19
+#: How many pictures a decoder holds back at most until one that is shown before them is there (H.264, H.265).
+_HELD_BACK = 16
 
 
 class Contents:
@@ -48,6 +51,7 @@ class Contents:
         self.tiny = 0
         self._good = 0
         self._decoded_until = 0
+        self._decoded_last: int | None = None
         self._ends: dict[int, Fraction] = {}
         for packet in container.demux():
             self._add(packet)
@@ -65,6 +69,8 @@ class Contents:
         self._good += 1
         self.tiny += packet.size <= _PLACEHOLDER_BYTES
         self._decoded_until = max(self._decoded_until, (packet.dts or 0) + (packet.duration or 0))
+        if packet.dts is not None:
+            self._decoded_last = packet.dts
         if not packet.is_discard:
             self.times.append(time)
 
@@ -131,6 +137,19 @@ class Contents:
         if promised is None or (torn and self.form == "matroska" and len(self._container.streams) == 1):
             return torn
         return promised - reached > gap * (0.75 if torn else 1.5)
+
+    @property
+    def unbroken(self) -> int:
+        """How many of `times`, from the first one on, have no missing picture before them where the end is missing.
+
+        Pictures lie in the order of decoding. One that is predicted from a later one comes behind it, and may be
+        missing where the later one is there. But none is shown before its turn to be decoded. AVI has no times of
+        showing: there as many are doubtful as a codec can hold back.
+        """
+        if self.form == "avi":
+            context = self._stream.codec_context
+            return max(0, len(self.times) - (_HELD_BACK if context is None or context.has_b_frames else 0))
+        return len(self.times) if self._decoded_last is None else bisect_right(self.times, self._decoded_last)
 
 
 def hole(complaints: Sequence[str], times: Sequence[float], gap: float) -> tuple[float, float] | None:
