@@ -15,7 +15,7 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from dlc_jupyter.analyses.base import find_analysis, registry
-from dlc_jupyter.errors import BadRequest, NotFound
+from dlc_jupyter.errors import BadRequest, Conflict, NotFound
 from dlc_jupyter.handlers.base import DLCHandler, as_list
 from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
 from dlc_jupyter.handlers.schemas import page_of, ref
@@ -131,8 +131,26 @@ class AnalysesHandler(DLCHandler):
             found = {camera: [services.files.find(each).file_id for each in ids] for camera, ids in by_camera.items()}
             values = {**values, "cameras": found}
         gpus, media = services.board.gpus(), lambda file_id: services.files.find(file_id).media
+        removable = services.models.made_here(str(values.get("model", "")))
         request = services.requests.prepare(name, values, file_ids, self.owner, key, gpus, media)
-        return services.records.create(request, time.time(), reuse=not fresh)
+        record = services.records.create(request, time.time(), reuse=not fresh)
+        if removable and record.state is State.QUEUED:
+            self._check_model(record)
+        return record
+
+    def _check_model(self, record: Record) -> None:
+        """Refuse what was asked for while its model was being removed, in the place of letting it fail in its turn.
+
+        Who removes a model looks for analyses when it is gone, and here it is looked for when the analysis is there:
+        one of the two sees the other.
+        """
+        models, records = self.services.models, self.services.records
+        model = str(record.parameters["model"])
+        if not models.made_here(model):
+            with contextlib.suppress(Conflict, NotFound):  # a worker has begun it: it is cancelled, or fails by itself
+                records.cancel(record.analysis_id, time.time())
+                records.delete(record.analysis_id)
+            raise NotFound(f"The model {model!r} was removed at this moment.", reason="unknown-model")
 
     def _idempotency_key(self) -> str | None:
         keys = self.request.headers.get_list("Idempotency-Key")

@@ -191,13 +191,17 @@ class ModelHandler(DLCHandler):
         self.no_content(204)
 
     def _delete(self, name: str) -> None:
+        """Remove it, unless it is needed: also by what is asked for meanwhile. See `AnalysesHandler._create`."""
+        self._refuse_where_needed(name)
+        self.services.models.remove(name, lambda: self._refuse_where_needed(name))
+
+    def _refuse_where_needed(self, name: str) -> None:
         if needed_by := self.services.records.active_with_model(name):
             raise Conflict(
                 "Analyses that are queued or running need this model. Cancel them first, or wait.",
                 reason="model-in-use",
                 analyses=needed_by[:10],
             )
-        self.services.models.remove(name)
 
 
 model_handlers: list[tuple[str, type[DLCHandler]]] = [

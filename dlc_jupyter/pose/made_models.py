@@ -7,12 +7,13 @@ not.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -127,11 +128,29 @@ class MadeModels:
             raise model_exists(name) from None
         _sync(self._folder)
 
-    def remove(self, name: str) -> None:
-        """Remove the model of that name, which is there."""
+    def remove(self, name: str, check: Callable[[], None] = lambda: None) -> None:
+        """Remove the model of that name.
+
+        Parameters
+        ----------
+        check : callable
+            Called when nobody finds the model any more: where it raises, the model is put back.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none of that name.
+        """
         gone = self._folder / f".{secrets.token_hex(8)}"
         (self._folder / name).rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        try:
+            check()
+        except BaseException:
+            with contextlib.suppress(OSError):  # a new one of that name was made meanwhile
+                gone.rename(self._folder / name)
+            raise
+        finally:
+            shutil.rmtree(gone, ignore_errors=True)
         self._clean()
 
     def _clean(self) -> None:

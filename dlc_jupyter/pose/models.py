@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,17 @@ class Models:
             raise model_exists(new.name)
         return read_model(new.name, self._made.make(new))
 
-    def remove(self, name: str) -> None:
+    def made_here(self, name: str) -> bool:
+        """Whether a model of that name was made here, and is there."""
+        return self._made is not None and name not in self._registered and name in self._made.configs()
+
+    def remove(self, name: str, check: Callable[[], None] = lambda: None) -> None:
         """Remove a model that was made here.
+
+        Parameters
+        ----------
+        check : callable
+            Called when nobody finds the model any more: where it raises, the model is put back.
 
         Raises
         ------
@@ -120,14 +129,17 @@ class Models:
         Conflict
             ``model-registered``: it is there by the server's configuration.
         """
-        if self._made is None or name in self._registered or name not in self._made.configs():
+        if self._made is None or not self.made_here(name):
             if self._config(name) is None:
                 raise self._unknown(name)
             raise Conflict(
                 f"The model {name!r} was not made here: take it out of the server's configuration.",
                 reason="model-registered",
             )
-        self._made.remove(name)
+        try:
+            self._made.remove(name, check)
+        except FileNotFoundError:  # somebody else has removed it at the same moment
+            raise self._unknown(name) from None
 
     def _unknown(self, name: str) -> NotFound:
         known = sorted(self._configs())

@@ -12,6 +12,7 @@ import yaml
 
 from dlc_jupyter.handlers.base import Services
 from dlc_jupyter.jobs.records import Request
+from dlc_jupyter.pose.made_models import MadeModels
 from tests.stereo import calibration
 
 CONFIG = {
@@ -198,6 +199,60 @@ async def test_a_model_that_was_made_is_removed_when_nothing_needs_it(api: Any, 
     assert (answer.code, answer.body) == (204, b"")
     assert refusal(await api("model", "my-rig", method="DELETE"), 404)["reason"] == "unknown-model"
     assert (await api("model", "my-rig")).code == 404
+
+
+async def made(api: Any, rig: str, upload: Any) -> dict[str, Any]:
+    """Make the model my-rig, and return what asks for an analysis with it."""
+    assert (await api("model", json={"name": "my-rig", "calibration": rig, "models": "trained"})).code == 201
+    videos = [json.loads((await upload(each)).body)["file_id"] for each in (b"left", b"right")]
+    return {"analysis": "triangulate", "model": "my-rig", "cameras": dict(zip(("left", "right"), videos, strict=True))}
+
+
+async def test_a_model_stays_that_is_asked_for_while_it_is_removed(
+    api: Any, rig: str, upload: Any, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, look, ids = await made(api, rig, upload), services.records.active_with_model, []
+
+    def looked(name: str) -> list[str]:
+        if needed_by := look(name):
+            return needed_by
+        ids.append(services.records.create(Request("triangulate", {"model": "my-rig"}), time.time()).analysis_id)
+        return []
+
+    monkeypatch.setattr(services.records, "active_with_model", looked)  # nothing yet, and a moment later one
+    body = refusal(await api("model", "my-rig", method="DELETE"), 409)
+    assert (body["reason"], body["analyses"]) == ("model-in-use", ids)
+    assert json.loads((await api("model", "my-rig")).body)["problem"] is None
+    assert (await api("analysis", json=asked)).code == 200
+
+
+async def test_an_analysis_is_refused_whose_model_is_removed_while_it_is_asked_for(
+    api: Any, rig: str, upload: Any, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, create = await made(api, rig, upload), services.records.create
+
+    def removed(*arguments: Any, **options: Any) -> Any:
+        services.models.remove("my-rig")  # nothing needs it yet
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(services.records, "create", removed)
+    assert refusal(await api("analysis", json=asked), 404)["reason"] == "unknown-model"
+    assert json.loads((await api("analysis")).body) == []
+
+
+async def test_of_two_who_remove_a_model_at_once_one_is_told_that_it_is_gone(
+    api: Any, rig: str, upload: Any, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await made(api, rig, upload)
+    remove = MadeModels.remove
+
+    def twice(self: MadeModels, *arguments: Any) -> None:
+        remove(self, *arguments)
+        remove(self, *arguments)
+
+    monkeypatch.setattr(MadeModels, "remove", twice)
+    assert refusal(await api("model", "my-rig", method="DELETE"), 404)["reason"] == "unknown-model"
+    assert [each.name for each in (services.settings.root / "models").iterdir()] == []
 
 
 async def test_a_registered_model_is_not_removed(api: Any, projects: Path) -> None:
