@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -220,6 +220,8 @@ class Recording:
         The poses that are looked for, by a project staged for this job.
     model : Model
         That 2D project.
+    notes : sequence of str
+        What is missing of the video, where nobody wanted it.
     """
 
     job: Job[Any]
@@ -228,6 +230,7 @@ class Recording:
     media: Media
     network: Network
     model: Model
+    notes: Sequence[str] = ()
 
     @property
     def input(self) -> InputFile:
@@ -276,13 +279,13 @@ def open_video(job: Job[Any], number: int = 0, wanted: PosesOf | None = None, *,
     given = job.inputs[number]
     media = inspect(given.path)
     job.tell_media(given.file_id, media.as_json())
-    media = replace(media, notes=(*media.notes, *media.check_whole(stop, marked=wanted.mark)))
+    notes = media.check_whole(stop, marked=wanted.mark)
     network = Network(
         config=wanted.config,
         **{**wanted.parameters(), "device": job.device},
         measured_file=job.memory and job.memory / MEASURED,
     )
-    return Recording(job, number, wanted, media, network, network.check(media))
+    return Recording(job, number, wanted, media, network, network.check(media), notes)
 
 
 def find_poses(
@@ -315,7 +318,7 @@ def find_poses(
     poses = analyze(task, made, kept, save_as_csv=save_as_csv, progress=progress)
     cropping = part_of(poses.file("_meta.pickle"), recording.media)
     compact.write(poses.h5, poses.folder / COMPACT, poses.rows, cropping=cropping)
-    poses.notes.extend(_unreadable(poses.unreadable))
+    poses.notes.extend((*recording.notes, *_unreadable(poses.unreadable)))
     return poses
 
 
