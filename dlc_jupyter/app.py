@@ -20,6 +20,7 @@ from dlc_jupyter.commands.call import complaint
 from dlc_jupyter.handlers.analyses import analysis_handlers
 from dlc_jupyter.handlers.base import PROBLEM, SERVICES, DLCHandler, NoSuchRoute, Services
 from dlc_jupyter.handlers.files import file_handlers
+from dlc_jupyter.handlers.logs import log_handlers
 from dlc_jupyter.handlers.models import model_handlers
 from dlc_jupyter.handlers.openapi import ROUTES as ROUTES_KEY
 from dlc_jupyter.handlers.openapi import openapi_handlers
@@ -41,6 +42,7 @@ ROUTES: list[tuple[str, type[DLCHandler]]] = [
     *file_handlers,
     *pose_handlers,
     *analysis_handlers,
+    *log_handlers,
     *model_handlers,
     *system_handlers,
     *openapi_handlers,

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
-from tornado.iostream import StreamClosedError
 
 from dlc_jupyter.analyses.base import find_analysis, registry
 from dlc_jupyter.errors import BadRequest, Conflict, NotFound
-from dlc_jupyter.handlers.base import DLCHandler, as_list
+from dlc_jupyter.handlers.base import DLCHandler, as_list, flag
 from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
 from dlc_jupyter.handlers.schemas import page_of, ref
 from dlc_jupyter.jobs.cleanup import forget
 from dlc_jupyter.jobs.records import Record, State
-from dlc_jupyter.jobs.scratch import log_path
 
 RESOURCE = "dlc.analysis"
 
 _SHA1 = "3f1c0a6f7f0f4e6d1c5b8a2e9d7c4b3a2f1e0d9c"
-_UNKNOWN = {404: "There is no such analysis.", 409: "Several ids begin with these characters: see `matches`."}
+UNKNOWN = {404: "There is no such analysis.", 409: "Several ids begin with these characters: see `matches`."}
 _CREATED = {"type": "object", "properties": {"analysis_id": {"type": "string"}}, "required": ["analysis_id"]}
 _STATE = {
     "type": "object",
@@ -113,7 +109,7 @@ class AnalysesHandler(DLCHandler):
         """
         values = self.form()
         name = _analysis(values.pop("analysis", None))
-        fresh = _flag(values, "fresh")
+        fresh = flag(values, "fresh")
         prefixes = [prefix.strip() for prefix in as_list(values.pop("file_id", None))]
         record = await self.call(self._create, name, values, prefixes, self._idempotency_key(), fresh)
         if record.state is State.QUEUED:  # the answer need not wait for the bell
@@ -208,16 +204,6 @@ def _begin_with(file_ids: Sequence[str], prefixes: Sequence[str]) -> bool:
     )
 
 
-def _flag(values: dict[str, Any], name: str) -> bool:
-    """Take the flag `name`, which is off when left out, out of `values`."""
-    value = values.pop(name, False)
-    if isinstance(value, str):
-        value = {"true": True, "1": True, "false": False, "0": False, "": False}.get(value.strip().lower())
-    if not isinstance(value, bool):
-        raise BadRequest(f"{name} must be true or false.", reason="bad-parameters")
-    return value
-
-
 class AnalysisHandler(DLCHandler):
     """``analysis/<id>``: its result, or that there is none yet."""
 
@@ -237,7 +223,7 @@ class AnalysisHandler(DLCHandler):
             410: Answer("It was cancelled.", ref("Failure")),
             500: Answer("It has failed: `state` is `failed`, and `error` says why.", ref("Failure")),
         },
-        refuses=_UNKNOWN,
+        refuses=UNKNOWN,
     )
     @web.authenticated
     @authorized
@@ -266,7 +252,7 @@ class AnalysisHandler(DLCHandler):
 
     @operation(
         answers={204: Answer("It is gone, with its log and the files that it made unless something else uses them.")},
-        refuses={404: _UNKNOWN[404], 409: f"It is queued or running: cancel it first. Or: {_UNKNOWN[409]}"},
+        refuses={404: UNKNOWN[404], 409: f"It is queued or running: cancel it first. Or: {UNKNOWN[409]}"},
     )
     @web.authenticated
     @authorized
@@ -285,7 +271,7 @@ class StatusHandler(DLCHandler):
 
     auth_resource = RESOURCE
 
-    @operation(answers={200: Answer("Its record, whatever its state.", ref("Analysis"))}, refuses=_UNKNOWN)
+    @operation(answers={200: Answer("Its record, whatever its state.", ref("Analysis"))}, refuses=UNKNOWN)
     @web.authenticated
     @authorized
     async def get(self, analysis_id: str) -> None:
@@ -306,7 +292,7 @@ class CancelHandler(DLCHandler):
 
     @operation(
         answers={200: Answer("Cancelled, or still `running` for the moments that its process takes to end.", _STATE)},
-        refuses={404: _UNKNOWN[404], 409: f"It has already finished. Or: {_UNKNOWN[409]}"},
+        refuses={404: UNKNOWN[404], 409: f"It has already finished. Or: {UNKNOWN[409]}"},
     )
     @web.authenticated
     @authorized
@@ -320,131 +306,9 @@ class CancelHandler(DLCHandler):
         return {"analysis_id": analysis_id, "state": records.cancel(analysis_id, time.time())}
 
 
-class LogHandler(DLCHandler):
-    """``analysis/<id>/log``: what the engine printed, as it stands or as it grows."""
-
-    auth_resource = RESOURCE
-
-    PIECE = 1 << 18
-    CONTENT_TYPE = "text/plain; charset=utf-8"
-    #: How often a log that is followed is looked at, and its analysis's state, in seconds.
-    LOOK, ASK = 0.25, 1.0
-
-    def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """Prepare to notice that the client leaves."""
-        super().initialize(*args, **kwargs)
-        self._gone = asyncio.Event()
-
-    def on_connection_close(self) -> None:
-        """Stop following."""
-        self._gone.set()
-        super().on_connection_close()
-
-    @operation(
-        answers={200: Answer("The text; empty while nothing was printed.", {"type": "string"}, "text/plain")},
-        refuses={**_UNKNOWN, 400: "`tail` is no number, or `follow` is neither true nor false."},
-        takes=[
-            Parameter("follow", "Stream until the analysis ends.", {"enum": ["0", "1", "false", "true"]}),
-            Parameter("tail", "Only the last lines, about so many bytes.", {"type": "integer", "minimum": 0}),
-        ],
-    )
-    @web.authenticated
-    @authorized
-    async def get(self, analysis_id: str) -> None:
-        """Return what the engine printed while it worked on an analysis."""
-        follow = _flag({"follow": self.get_query_argument("follow", "0")}, "follow")
-        tail = self._tail()
-        record = await self.call(self.services.records.find, analysis_id)
-        self.set_header("Content-Type", self.CONTENT_TYPE)
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Accel-Buffering", "no")  # nginx would hold back what is followed
-        log = GrowingFile(log_path(self.services.settings.root, record.analysis_id), tail)
-        with contextlib.suppress(StreamClosedError), contextlib.closing(log):
-            await self._send(log)
-            if follow:
-                await self._follow(log, record)
-        if not self._gone.is_set():
-            self.finish(set_content_type=self.CONTENT_TYPE)
-
-    def _tail(self) -> int | None:
-        text = self.get_query_argument("tail", None)
-        if text is None:
-            return None
-        if not text.isascii() or not text.isdigit() or len(text) > 15:
-            raise BadRequest("tail must be a whole number of bytes.", reason="bad-tail")
-        return int(text)
-
-    async def _send(self, log: GrowingFile) -> None:
-        """Send what is there."""
-        while not self._gone.is_set() and (piece := await self.call(log.read, self.PIECE)):
-            self.write(piece)
-            await self.flush()
-
-    async def _follow(self, log: GrowingFile, record: Record) -> None:
-        """Send what comes, until the analysis has ended or the client has left. No thread waits meanwhile."""
-        await self.flush()  # the headers, so that the client knows that it is connected
-        asked = -self.ASK
-        while record.state.active and not await self._leaves():
-            await self._send(log)
-            if time.monotonic() - asked >= self.ASK:
-                asked = time.monotonic()
-                try:
-                    record = await self.call(self.services.records.find, record.analysis_id)
-                except NotFound:
-                    return
-        await self._send(log)
-
-    async def _leaves(self) -> bool:
-        """Wait a moment. Whether the client left in it."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._gone.wait(), self.LOOK)
-        return self._gone.is_set()
-
-
-class GrowingFile:
-    """A file that somebody else appends to, and that may not be there yet. Its methods block.
-
-    Parameters
-    ----------
-    path : Path
-    tail : int, optional
-        Begin with the first whole line of the last `tail` bytes.
-    """
-
-    def __init__(self, path: Path, tail: int | None = None) -> None:
-        self._path = path
-        self._tail = tail
-        self._file: Any = None
-
-    def read(self, size: int) -> bytes:
-        """Return what follows, at most `size` bytes; none where the end is reached for now."""
-        if self._file is None:
-            try:
-                self._file = self._path.open("rb")
-            except FileNotFoundError:
-                return b""
-            self._skip()
-        piece: bytes = self._file.read(size)
-        return piece
-
-    def _skip(self) -> None:
-        length = self._path.stat().st_size
-        if self._tail is not None and length > self._tail:
-            self._file.seek(length - self._tail - 1)
-            self._file.readline(self._tail + 1)
-            if self._file.tell() >= length:  # the last line alone is longer than that
-                self._file.seek(length - self._tail)
-
-    def close(self) -> None:
-        """Close it."""
-        if self._file is not None:
-            self._file.close()
-
-
 analysis_handlers: list[tuple[str, type[DLCHandler]]] = [
     (r"analysis", AnalysesHandler),
     (r"analysis/([^/]+)", AnalysisHandler),
     (r"analysis/([^/]+)/status", StatusHandler),
     (r"analysis/([^/]+)/cancel", CancelHandler),
-    (r"analysis/([^/]+)/log", LogHandler),
 ]

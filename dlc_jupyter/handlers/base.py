@@ -279,3 +279,13 @@ def as_list(value: Any) -> list[str]:
     """Return a form or JSON value that may be given once or several times as a list of text."""
     values: Iterable[Any] = value if isinstance(value, list) else [] if value is None else [value]
     return [str(each) for each in values]
+
+
+def flag(values: dict[str, Any], name: str) -> bool:
+    """Take the flag `name`, which is off when left out, out of `values`."""
+    value = values.pop(name, False)
+    if isinstance(value, str):
+        value = {"true": True, "1": True, "false": False, "0": False, "": False}.get(value.strip().lower())
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name} must be true or false.", reason="bad-parameters")
+    return value

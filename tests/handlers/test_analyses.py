@@ -16,8 +16,8 @@ from tornado.tcpclient import TCPClient
 import dlc_jupyter
 from dlc_jupyter import demo
 from dlc_jupyter.errors import Refusal
-from dlc_jupyter.handlers.analyses import LogHandler
 from dlc_jupyter.handlers.base import Services
+from dlc_jupyter.handlers.logs import LogHandler
 from dlc_jupyter.jobs.records import State
 from dlc_jupyter.jobs.roster import Roster
 from tests.stereo import make_known
