@@ -144,6 +144,9 @@ class PosesOf:
         How the fields of the result begin that have such poses: ``""``, or ``camera-1_`` and so on.
     mark : bool
         Whether frames that cannot be decoded have rows of NaN; otherwise there are no poses of such a video.
+    frames : (int, int or None), optional
+        The first frame that is looked at, and the one before which to stop (None: the end). All, where it is left out.
+        Poses of all frames will do as well.
     """
 
     config: Path
@@ -156,10 +159,11 @@ class PosesOf:
     device: str | None = None
     prefix: str = ""
     mark: bool = False
+    frames: tuple[int, int | None] | None = None
 
     def parameters(self) -> dict[str, Any]:
         """Return how the network looks, as parameters of an analysis: where the project lies is not among them."""
-        besides = ("config", "prefix", "mark")
+        besides = ("config", "prefix", "mark", "frames")
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in besides}
 
 

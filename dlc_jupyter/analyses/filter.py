@@ -9,12 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from dlc_jupyter.analyses.base import POSE_FILES, Job, PosesOf
+from dlc_jupyter.analyses.description import DESCRIPTION, describe
 from dlc_jupyter.analyses.poses import (
-    DESCRIPTION,
     ORIGIN,
     AfterPoses,
     PoseParameters,
-    describe,
     given_or_new_poses,
     open_video,
 )

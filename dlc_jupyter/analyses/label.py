@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from dlc_jupyter.analyses.base import Job
+from dlc_jupyter.analyses.base import Job, PosesOf
+from dlc_jupyter.analyses.description import DESCRIPTION, describe
 from dlc_jupyter.analyses.poses import (
-    DESCRIPTION,
     ORIGIN,
     AfterPoses,
     ColorBy,
@@ -17,11 +18,15 @@ from dlc_jupyter.analyses.poses import (
     Filtered,
     PCutoff,
     PoseParameters,
-    describe,
+    Start,
+    Stop,
+    beyond,
     given_or_new_poses,
     open_video,
 )
 from dlc_jupyter.pose.colour_names import lacking_colour
+from dlc_jupyter.pose.limits import MEDIAN
+from dlc_jupyter.pose.projects import Model
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor torch
     from dlc_jupyter.pose.media import Media
@@ -51,6 +56,8 @@ class Label(AfterPoses):
         "video_file": "The labelled video: MP4, H.264, at a constant rate of frames. A frame that cannot be decoded is "
         "black (on_bad_frame=mark).",
         "frames": "Frames of it.",
+        "rows": "Where the poses were made for this one: rows of their files. Row i is frame i; the rows before the "
+        "frames that were looked at are NaN.",
         **ORIGIN,
         "poses_from": "The analysis whose poses were drawn; null where they were made for this one: their files are "
         "then in the result as in that of video.",
@@ -60,6 +67,15 @@ class Label(AfterPoses):
     }
 
     class Parameters(PoseParameters):
+        start: Annotated[Start, Field(description="The first frame that is shown, counted from 0.")] = 0
+        stop: Annotated[
+            Stop,
+            Field(
+                description="The frame before which to stop. Left out: the end of the video. Where there are no "
+                "poses of the whole video, only those of the part that is shown are made, and of as many frames around "
+                "it as trails and smoothing need."
+            ),
+        ] = None
         pcutoff: PCutoff = None
         draw_skeleton: Annotated[
             bool, Field(description="Whether the lines of the project's skeleton are drawn between the body parts.")
@@ -111,24 +127,34 @@ class Label(AfterPoses):
                 raise ValueError("fastmode=false cannot go on behind a frame that cannot be decoded: leave it out.")
             return self
 
+    @classmethod
+    def poses(cls, parameters: Label.Parameters, model: Model) -> list[PosesOf]:
+        """Return which poses the result has: those that are needed to draw the part that is shown."""
+        return [replace(each, frames=_looked_at(parameters)) for each in super().poses(parameters, model)]
+
     def run(self, job: Job[Label.Parameters]) -> dict[str, Any]:
         """Find or make the poses, draw them, and check that the labelled video is whole."""
+        from dlc_jupyter.pose.analyze import Span
         from dlc_jupyter.pose.render import Style, draw
 
-        recording = open_video(job)
+        assert job.model is not None
+        wanted = job.parameters
+        recording = open_video(job, wanted=self.poses(wanted, Model("", "2d", job.model))[0])
         video, media, network = recording.video, recording.media, recording.network
+        shown = len(Span(wanted.start, wanted.stop).frames(media))
         style = Style(**{name: getattr(job.parameters, name) for name in Style.__dataclass_fields__})
         notes = style.check(recording.model)
-        # Two passes over the video; one where the poses were made earlier.
-        total, before = 2 * media.frames, media.frames
+        # Two passes over the video, or a part of it; one where the poses were made earlier.
+        before = len(recording.span.frames(media))
+        total = before + shown
 
         def progress(done: int) -> None:
             job.progress(min(done, total - 1), total, "frames")
 
         poses, origin = given_or_new_poses(recording, progress)
-        made = poses.as_result()
+        made = {**poses.as_result(), "rows": poses.rows}
         if origin["poses_from"]:
-            total, before, made = media.frames, 0, {}
+            total, before, made = shown, 0, {}
         target = job.scratch / "labeled.mp4"
         drawn = draw(
             network,
@@ -137,11 +163,13 @@ class Label(AfterPoses):
             media,
             style,
             target,
+            start=wanted.start,
+            stop=wanted.stop,
             progress=lambda done: progress(before + done),
             mark=recording.wanted.mark,
         )
         job.progress(total, total, "frames")
-        for note in (*notes, *poses.notes, *poses.fallbacks, *_notes(media, style)):
+        for note in (*notes, *beyond(wanted.stop, media.frames), *poses.notes, *poses.fallbacks, *_notes(media, style)):
             job.note(note)
         return {
             "video_file": target,
@@ -150,6 +178,16 @@ class Label(AfterPoses):
             **drawn,
             **origin,
         }
+
+
+def _looked_at(wanted: Label.Parameters) -> tuple[int, int | None] | None:
+    """Return from which frame on, and up to before which one, poses are needed; None for all."""
+    if not wanted.start and wanted.stop is None:
+        return None
+    around = MEDIAN // 2 if wanted.filtered else 0
+    start = max(wanted.start - wanted.trailpoints - around, 0)
+    # DeepLabCut smooths no less than a whole window.
+    return start, wanted.stop and max(wanted.stop + around, 2 * around + 1)
 
 
 def _notes(media: Media, style: Style) -> Iterator[str]:

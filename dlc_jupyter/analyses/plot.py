@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from dlc_jupyter.analyses.base import Job
+from dlc_jupyter.analyses.description import DESCRIPTION, describe
 from dlc_jupyter.analyses.poses import (
-    DESCRIPTION,
     ORIGIN,
     AfterPoses,
     ColorBy,
@@ -17,7 +17,6 @@ from dlc_jupyter.analyses.poses import (
     Filtered,
     PCutoff,
     PoseParameters,
-    describe,
     given_or_new_poses,
     open_video,
 )

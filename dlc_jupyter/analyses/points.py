@@ -19,6 +19,7 @@ from dlc_jupyter.analyses.poses import (
     poses_by,
 )
 from dlc_jupyter.errors import AnalysisFailed
+from dlc_jupyter.pose.limits import MEDIAN
 from dlc_jupyter.pose.project_files import CALIBRATION, read_config
 from dlc_jupyter.pose.projects import Model, read_model
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor 
     from dlc_jupyter.pose3d.tracks import Poses3D
     from dlc_jupyter.pose3d.triangulation import Method
 
-#: Frames that the median filter goes over; DeepLabCut's own number.
-_WINDOW = 5
 #: What a scorer may be called: the name is part of those of files.
 _SCORER = re.compile(r"[\w.-]{1,80}\Z")
 
@@ -296,14 +295,14 @@ def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, 
     if not wanted.filterpredictions:
         return poses.h5, result, about
     share = course.stage(media.frames)
-    if wanted.filtertype == "median" and poses.rows < _WINDOW:
+    if wanted.filtertype == "median" and poses.rows < MEDIAN:
         about["notes"].append(f"It has {poses.rows} frames, too few to be smoothed.")
         return poses.h5, result, about
     smoothed = filters.filter_poses(
         recording.network,
         poses,
         recording.video,
-        filters.Filter(filtertype=wanted.filtertype, windowlength=_WINDOW),
+        filters.Filter(filtertype=wanted.filtertype, windowlength=MEDIAN),
         progress=lambda done: share(done * media.frames),
     )
     about["notes"] += smoothed.notes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from dlc_jupyter._version import __version__
 from dlc_jupyter.analyses.base import Analysis, InputFile, Job, PosesOf
@@ -67,6 +67,19 @@ def _four_in_order(cropping: list[int] | None) -> list[int] | None:
     if x1 >= x2 or y1 >= y2:
         raise ValueError(f"The order is x1, x2, y1, y2 with x1 < x2 and y1 < y2, not {x1}, {x2}, {y1}, {y2}.")
     return cropping
+
+
+def _behind_start(stop: int | None, known: ValidationInfo) -> int | None:
+    start = known.data.get("start", 0)
+    if stop is not None and stop <= start:
+        raise ValueError(f"stop must be greater than start, which is {start}.")
+    return stop
+
+
+#: A frame of a video, counted from 0; the parameter before `Stop`.
+Start = Annotated[int, Field(ge=0, le=10**9)]
+#: The frame before which to stop, behind the parameter ``start``.
+Stop = Annotated[int | None, Field(ge=1, le=10**9), AfterValidator(_behind_start)]
 
 
 # What decides the poses.
@@ -130,22 +143,6 @@ class PoseParameters(BaseParameters):
             "a row of NaN and go on (MP4 and MOV); what starts from poses then starts from those made so."
         ),
     ] = "stop"
-
-
-#: What `describe` returns.
-DESCRIPTION = {
-    "fps": "Frames per second of the video; the mean where the rate varies.",
-    "width, height": "Of its picture, in pixels.",
-    "duration": "Of the video, in seconds.",
-    "codec": "In which the video is coded, such as h264.",
-    "variable_rate": "Whether the time between its frames varies.",
-    "model": "The model's name.",
-    "scorer": "DeepLabCut's name for the network: the first level of the columns in its files.",
-    "bodyparts, individuals": "Their names; individuals is empty for a single animal.",
-    "device": "cpu, or cuda:0 for a GPU.",
-    "deeplabcut_version, torch_version": "Of the programs that made it.",
-    "notes": "What you should know, as sentences; left out where there is nothing.",
-}
 
 
 class PoseAnalysis(Analysis):
@@ -251,7 +248,15 @@ class Recording:
     def parameters(self) -> dict[str, Any]:
         """The parameters that decide the poses."""
         on_bad_frame = "mark" if self.wanted.mark else "stop"
-        return {"model": self.job.parameters.model, **self.wanted.parameters(), "on_bad_frame": on_bad_frame}
+        part = dict(zip(("start", "stop"), self.wanted.frames or (), strict=False))
+        return {"model": self.job.parameters.model, **self.wanted.parameters(), "on_bad_frame": on_bad_frame, **part}
+
+    @property
+    def span(self) -> Span:
+        """Which frames are looked at where there are no poses yet."""
+        from dlc_jupyter.pose.analyze import Span
+
+        return Span(*(self.wanted.frames or ()))
 
     def folder(self, parent: Path) -> Path:
         """Return where in a folder its files lie: in one of its own, where there are several videos."""
@@ -268,7 +273,8 @@ def open_video(job: Job[Any], number: int = 0, wanted: PosesOf | None = None, *,
     wanted : PosesOf, optional
         Which poses, of those that `poses_by` returns for the model as it is staged; those of a 2D model are known.
     stop : int, optional
-        How many rows are wanted: what is missing of the file behind them is no error then, but noted. All, if left out.
+        How many rows are wanted: what is missing of the file behind them is no error then, but noted. Left out: as
+        `wanted` says, or all.
     """
     from dlc_jupyter.pose.media import inspect
     from dlc_jupyter.pose.network import Network
@@ -276,6 +282,8 @@ def open_video(job: Job[Any], number: int = 0, wanted: PosesOf | None = None, *,
     if wanted is None:
         assert job.model is not None
         wanted = poses_by(job.parameters, Model("", "2d", job.model))[0]
+    if stop is None and wanted.frames:
+        stop = wanted.frames[1]
     given = job.inputs[number]
     media = inspect(given.path)
     job.tell_media(given.file_id, media.as_json())
@@ -302,16 +310,17 @@ def find_poses(
     progress : callable
         Told how many frames have poses.
     span : Span, optional
-        Which frames are looked at; all, where it is left out.
+        Which frames are looked at. Left out: as the recording says.
     """
     from dlc_jupyter.pose import compact
-    from dlc_jupyter.pose.analyze import Span, Task, analyze
+    from dlc_jupyter.pose.analyze import Task, analyze
     from dlc_jupyter.pose.cropping import part_of
     from dlc_jupyter.pose.network import COMPACT
 
     job = recording.job
     about = {"video": recording.input.file_id, "dlc_jupyter": __version__}
-    task = Task(recording.video, recording.media, recording.network, span or Span(), recording.wanted.mark, about)
+    span = span or recording.span
+    task = Task(recording.video, recording.media, recording.network, span, recording.wanted.mark, about)
     made, kept = recording.folder(job.scratch / "made"), recording.folder(job.kept)
     for folder in (made.parent, kept):
         folder.mkdir(exist_ok=True)
@@ -327,6 +336,12 @@ def _unreadable(numbers: Sequence[int]) -> Iterator[str]:
         frames = ", ".join(str(each) for each in numbers[:10])
         more = f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
         yield f"{len(numbers)} frames could not be decoded and have rows of NaN (counted from 0): {frames}{more}."
+
+
+def beyond(stop: int | None, frames: int) -> Iterator[str]:
+    """Yield a note about a `stop` behind the last of a video's frames."""
+    if stop is not None and stop > frames:
+        yield f"stop={stop} is beyond the video's end: it has {frames} frames."
 
 
 def given_poses(recording: Recording) -> Poses | None:
@@ -425,26 +440,3 @@ def provenance(recording: Recording, poses: Poses, parameters: Mapping[str, Any]
     """
     decisive = recording.parameters if parameters is None else parameters
     return provenance_of(recording.job, recording.media, poses, decisive, recording.number)
-
-
-def describe(recording: Recording, scorer: str) -> dict[str, Any]:
-    """Return what a result says of the video, the model and the software."""
-    import deeplabcut
-    import torch
-
-    media, model = recording.media, recording.model
-    return {
-        "fps": round(float(media.fps), 6),
-        "width": media.width,
-        "height": media.height,
-        "duration": round(media.duration, 3),
-        "codec": media.codec,
-        "variable_rate": media.variable_rate,
-        "model": recording.job.parameters.model,
-        "scorer": scorer,
-        "bodyparts": list(model.bodyparts),
-        "individuals": list(model.individuals),
-        "device": recording.job.device,
-        "deeplabcut_version": deeplabcut.__version__,
-        "torch_version": torch.__version__,
-    }

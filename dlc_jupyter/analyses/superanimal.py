@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from dlc_jupyter.analyses.base import Analysis, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
-from dlc_jupyter.analyses.poses import DESCRIPTION, Device
+from dlc_jupyter.analyses.description import DESCRIPTION
+from dlc_jupyter.analyses.poses import Device
 from dlc_jupyter.analyses.provenance import provenance_of
 from dlc_jupyter.analyses.refusals import refused
 from dlc_jupyter.pose.weights import check_there, needed, weight_files

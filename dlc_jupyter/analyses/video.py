@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
 
 from dlc_jupyter.analyses.base import Job, PosesOf
+from dlc_jupyter.analyses.description import DESCRIPTION, describe
 from dlc_jupyter.analyses.poses import (
-    DESCRIPTION,
     PoseAnalysis,
     PoseParameters,
     Recording,
-    describe,
+    Start,
+    Stop,
+    beyond,
     find_poses,
     offer_poses,
     open_video,
@@ -46,14 +48,10 @@ class Video(PoseAnalysis):
     }
 
     class Parameters(PoseParameters):
-        start: Annotated[
-            int, Field(ge=0, le=10**9, description="The first frame that is looked at, counted from 0.")
-        ] = 0
+        start: Annotated[Start, Field(description="The first frame that is looked at, counted from 0.")] = 0
         stop: Annotated[
-            int | None,
+            Stop,
             Field(
-                ge=1,
-                le=10**9,
                 description="The frame before which to stop; none is looked at from it on, and the rows end with the "
                 "last frame that was. Of a file that is cut off, the frames that are there can be had in this way. "
                 "Left out: the end of the video.",
@@ -95,19 +93,13 @@ class Video(PoseAnalysis):
                 raise ValueError("NWB wants to know when the recording began, such as 2026-01-31T10:00:00+01:00.")
             return session_start
 
-        @field_validator("stop")
-        @classmethod
-        def _some_frame(cls, stop: int | None, known: ValidationInfo) -> int | None:
-            start = known.data.get("start", 0)
-            if stop is not None and stop <= start:
-                raise ValueError(f"stop must be greater than start, which is {start}.")
-            return stop
-
     @classmethod
     def poses(cls, parameters: Video.Parameters, model: Model) -> list[PosesOf]:
-        """Return which poses the result has; none that others can use where not every frame has its own."""
-        every = (parameters.start, parameters.stop, parameters.step) == (0, None, 1)
-        return super().poses(parameters, model) if every else []
+        """Return which poses the result has; none that others can use where frames between them are left out."""
+        if parameters.step != 1:
+            return []
+        part = (parameters.start, parameters.stop)
+        return [replace(each, frames=None if part == (0, None) else part) for each in super().poses(parameters, model)]
 
     def run(self, job: Job[Video.Parameters]) -> dict[str, Any]:
         """Analyse the video, and describe the result."""
@@ -128,7 +120,7 @@ class Video(PoseAnalysis):
         made = provenance(recording, poses, wanted.model_dump(mode="json"))
         offer_poses(recording, poses, made)
         job.progress(total, total, "frames")
-        for note in (*_beyond(wanted, recording.media.frames), *poses.notes, *poses.fallbacks):
+        for note in (*beyond(wanted.stop, recording.media.frames), *poses.notes, *poses.fallbacks):
             job.note(note)
         return {
             **poses.as_result(),
@@ -168,8 +160,3 @@ def _further(recording: Recording, wanted: Video.Parameters, poses: Poses, looke
             cropping=cropping,
         )
     return made
-
-
-def _beyond(wanted: Video.Parameters, frames: int) -> Iterator[str]:
-    if wanted.stop is not None and wanted.stop > frames:
-        yield f"stop={wanted.stop} is beyond the video's end: it has {frames} frames."

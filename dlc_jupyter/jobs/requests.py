@@ -40,12 +40,15 @@ class Keys:
         Of its result; None where every run is to be a new one.
     poses : tuple of (str, str)
         Of the poses of each input, and how the fields of its result begin that have them.
+    wholes : tuple of str
+        Of the poses of all frames of each input: the same, unless only a part of the frames is looked at.
     earlier : str or None
         Of the result from which it can start (`Analysis.starts_from`).
     """
 
     request: str | None = None
     poses: tuple[tuple[str, str], ...] = ()
+    wholes: tuple[str, ...] = ()
     earlier: str | None = None
 
 
@@ -144,9 +147,11 @@ class Requests:
         analysis = find_analysis(record.analysis)
         parameters = analysis.validate(record.parameters)
         model = self._model(analysis, parameters)
+        poses = list(self._pose_keys(analysis, parameters, model, record.file_ids, deeplabcut))
         return Keys(
             request=self._key(analysis, parameters, model, record.file_ids, deeplabcut),
-            poses=tuple(self._pose_keys(analysis, parameters, model, record.file_ids, deeplabcut)),
+            poses=tuple((key, prefix) for key, prefix, _ in poses),
+            wholes=tuple(whole for *_, whole in poses),
             earlier=self._earlier_key(analysis, parameters, record.file_ids, deeplabcut),
         )
 
@@ -157,7 +162,8 @@ class Requests:
         model: Model | None,
         file_ids: Sequence[str],
         deeplabcut: str | None,
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Iterator[tuple[str, str, str]]:
+        """Yield for each input `Keys.poses`, and `Keys.wholes`."""
         if model is None:
             return
         for file_id, wanted in zip(file_ids, analysis.poses(parameters, model), strict=False):
@@ -170,7 +176,9 @@ class Requests:
                 "project": self._models.fingerprint(project, trainingsetindex=index, shuffle=shuffle),
                 **self._programs(deeplabcut),
             }
-            yield _hash(decisive), wanted.prefix
+            whole = _hash(decisive)
+            part = _hash({**decisive, "frames": wanted.frames}) if wanted.frames else whole
+            yield part, wanted.prefix, whole
 
     def _earlier_key(
         self,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -195,14 +196,17 @@ class Scratch:
         """Stage poses that were made earlier of the same videos by the same networks, where the analysis wants them."""
         if not find_analysis(record.analysis).starts_from_poses:
             return []
-        return [self._poses_with(key, folder / str(number)) for number, (key, _) in enumerate(keys.poses, start=1)]
+        wanted = zip(keys.wholes, (key for key, _ in keys.poses), strict=True)
+        return [self._poses_with(either, folder / str(number)) for number, either in enumerate(wanted, start=1)]
 
-    def _poses_with(self, key: str, folder: Path) -> dict[str, Any] | None:
-        for earlier, prefix in self._records.poses(key):
+    def _poses_with(self, either: Iterable[str], folder: Path) -> dict[str, Any] | None:
+        """Stage the poses of one of these keys: of the first one of which there are any."""
+        for earlier, prefix in chain.from_iterable(map(self._records.poses, dict.fromkeys(either))):
             result = earlier.result or {}
             files = {field: str(result[prefix + field]) for field in POSE_FILES}
             # What is the same for all poses in a result goes without the prefix.
             about = {name: result.get(prefix + name, result.get(name)) for name in ("scorer", "frames")}
+            about["frames"] = result.get(f"{prefix}rows", about["frames"])
             if staged := self._stage_files(files, folder):
                 about["provenance"] = in_result(result, prefix)
                 return {"analysis_id": earlier.analysis_id, "files": staged, "result": about}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.limits import check_window
+from dlc_jupyter.pose.limits import MEDIAN, check_window
 from dlc_jupyter.pose.network import LOG, Network, Poses, explained
 
 #: What ``FitSARIMAXModel`` wants of a coordinate: it returns NaN for all frames where it has no more than this many.
@@ -39,7 +39,7 @@ class Filter:
     """
 
     filtertype: str = "median"
-    windowlength: int = 5
+    windowlength: int = MEDIAN
     p_bound: float = 0.001
     ar_degree: int = 3
     ma_degree: int = 1

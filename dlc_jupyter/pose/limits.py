@@ -11,6 +11,9 @@ from typing import Any
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.cropping import of_project
 
+#: Frames that the median goes over which smooths poses, unless told otherwise: DeepLabCut's own number.
+MEDIAN = 5
+
 
 def check_start(start: int, frames: int) -> None:
     """Refuse to begin behind the last frame (kind ``BadSpan``).

@@ -114,10 +114,12 @@ def draw(
     style: Style,
     target: Path,
     *,
+    start: int = 0,
+    stop: int | None = None,
     progress: Callable[[int], None],
     mark: bool = False,
 ) -> dict[str, Any]:
-    """Draw poses on a video, and check the outcome.
+    """Draw poses on a video, or on a part of it, and check the outcome.
 
     Parameters
     ----------
@@ -125,6 +127,8 @@ def draw(
         That which made the poses: its project says how they are drawn.
     target : Path
         The MP4 file to write, at a constant rate of ``media.fps``.
+    start, stop : int, optional
+        Which of the frames that have poses are shown: as in ``range``.
     progress : callable
         Told how many frames have been drawn.
     mark : bool
@@ -141,17 +145,18 @@ def draw(
         It cannot be drawn or written, or is not whole.
     """
     style.write_to(network.config)
+    shown = range(poses.rows)[start:stop]
     painter = None
     with explained(network):
         if style.filtered:
             filter_poses(network, poses, video, Filter())
         if style.fastmode:
-            painter = _painter(network, poses, media, style)
+            painter = _painter(network, poses, media, style, shown.stop)
         else:
-            _draw_slowly(network, poses, video, media, style, target, progress)
+            _draw_slowly(network, poses, video, media, style, target, shown, progress)
     if painter is not None:
-        render(video, media, painter, poses.rows, target, progress=progress, mark=mark)
-    return {"frames": poses.rows, "fps": round(float(media.fps), 6), **check_playable(target, poses.rows)}
+        render(video, media, painter, shown.stop, target, start=shown.start, progress=progress, mark=mark)
+    return {"frames": len(shown), "fps": round(float(media.fps), 6), **check_playable(target, len(shown))}
 
 
 def render(
@@ -161,10 +166,11 @@ def render(
     rows: int,
     target: Path,
     *,
+    start: int = 0,
     progress: Callable[[int], None],
     mark: bool = False,
 ) -> None:
-    """Decode the first `rows` frames of a video, draw on each, and write them as H.264.
+    """Decode the first `rows` frames of a video, draw on each from `start` on, and write these as H.264.
 
     Row i of poses is the i-th frame that can be decoded, which need not be frame i: see `Media.leading`. So the frames
     are counted here as they were there.
@@ -180,7 +186,9 @@ def render(
     drawn = 0
     try:
         with (
-            Frames(video, media, size=size, stop=rows, crop=painter.crop, ahead=_AHEAD, mark=mark) as frames,
+            Frames(
+                video, media, size=size, start=start, stop=rows, crop=painter.crop, ahead=_AHEAD, mark=mark
+            ) as frames,
             Writer(encoder, frames.release) as writer,
         ):
             for batch in frames:
@@ -189,8 +197,9 @@ def render(
                 drawn += len(batch)
                 writer.put(batch)
                 progress(drawn)
-            if drawn < rows:
-                raise AnalysisFailed(f"{frames.name(drawn)} could not be decoded for drawing.", kind="VideoCutShort")
+            if start + drawn < rows:
+                where = frames.name(frames.read)
+                raise AnalysisFailed(f"{where} could not be decoded for drawing.", kind="VideoCutShort")
             frames.account()
         encoder.finish()
     finally:
@@ -200,11 +209,11 @@ def render(
 # -- what is drawn ---------------------------------------------------------------------------------------------------
 
 
-def _painter(network: Network, poses: Poses, media: Media, style: Style) -> Painter:
-    """Return what draws a network's poses, with everything settled as ``create_labeled_video`` settles it."""
+def _painter(network: Network, poses: Poses, media: Media, style: Style, rows: int) -> Painter:
+    """Return what draws the first `rows` poses, with everything settled as ``create_labeled_video`` settles it."""
     from deeplabcut.utils import auxiliaryfunctions
 
-    table = _read(poses, style.filtered)
+    table = _read(poses, style.filtered, rows)
     cropping = auxiliaryfunctions.read_pickle(poses.file("_meta.pickle"))["data"]["cropping_parameters"]
     x1, x2, y1, y2 = (int(each) for each in cropping)
     return Painter(
@@ -216,13 +225,13 @@ def _painter(network: Network, poses: Poses, media: Media, style: Style) -> Pain
     )
 
 
-def _read(poses: Poses, filtered: bool) -> pd.DataFrame:
-    """Return the poses with a row for each frame."""
+def _read(poses: Poses, filtered: bool, rows: int) -> pd.DataFrame:
+    """Return the poses with a row for each of so many frames."""
     path = poses.file(f"{poses.tracker}_filtered.h5") if filtered else poses.h5
     table = PoseTable(path)
     if table.scorer != poses.scorer:
         raise AnalysisFailed("The poses that were to be drawn are another network's.", hint=LOG, kind="NoPoses")
-    return table.frame(poses.rows)
+    return table.frame(rows)
 
 
 def _look(network: Network, style: Style, names: Any) -> Look:
@@ -276,7 +285,7 @@ def _boxes(path: Path) -> list[Mapping[str, Any]]:
     with path.open("rb") as file:
         full = Boxes(file).load()
     frames = {int(name[5:]): found for name, found in full.items() if name.startswith("frame") and name[5:].isdigit()}
-    if "bboxes" not in frames.get(min(frames, default=0), {}):
+    if not any("bboxes" in each for each in frames.values()):
         return []
     return [{name: frames[at].get(name) for name in ("bboxes", "bbox_scores")} for at in sorted(frames)]
 
@@ -301,18 +310,20 @@ def _draw_slowly(
     media: Media,
     style: Style,
     target: Path,
+    shown: range,
     progress: Callable[[int], None],
 ) -> None:
     """Have ``deeplabcut.create_labeled_video`` draw with matplotlib, and bring what it wrote into its form."""
     import deeplabcut
     import matplotlib
 
-    with matplotlib.rc_context({"animation.ffmpeg_path": find_ffmpeg()}), _replaced(poses.rows, media.fps, progress):
+    with matplotlib.rc_context({"animation.ffmpeg_path": find_ffmpeg()}), _replaced(shown, media.fps, progress):
         made = deeplabcut.create_labeled_video(
             str(network.config),
             [str(video)],
             overwrite=True,
             destfolder=str(poses.folder),
+            Frames2plot=list(shown),
             **network.chosen,
             **style.arguments,
         )
@@ -324,8 +335,8 @@ def _draw_slowly(
 
 
 @contextmanager
-def _replaced(frames: int, fps: Fraction, progress: Callable[[int], None]) -> Iterator[None]:
-    """Have ``create_labeled_video`` read all `frames`, in this process, and tell how far it has come.
+def _replaced(shown: range, fps: Fraction, progress: Callable[[int], None]) -> Iterator[None]:
+    """Have ``create_labeled_video`` read up to the last frame `shown`, in this process, and tell how far it has come.
 
     Three names are replaced in ``deeplabcut.utils.make_labeled_video`` while the context lasts (DeepLabCut 3.0.0 to
     3.0.2): ``vp``, the class that reads video; ``trange``, its progress bar; and ``get_start_method``, by which it
@@ -336,7 +347,7 @@ def _replaced(frames: int, fps: Fraction, progress: Callable[[int], None]) -> It
     class Source(module.vp):  # type: ignore[misc]
         def get_info(self) -> None:
             super().get_info()
-            self.nframes, self.fps = frames, float(fps)
+            self.nframes, self.fps = shown.stop, float(fps)
 
         def load_frame(self) -> Any:
             frame = super().load_frame()
@@ -348,7 +359,7 @@ def _replaced(frames: int, fps: Fraction, progress: Callable[[int], None]) -> It
     def counted(number: int) -> Iterator[int]:
         for index in range(number):
             yield index
-            progress(index + 1)
+            progress(max(index + 1 - shown.start, 0))
 
     folder = Path.cwd()  # which it leaves for another, and does not come back when it fails
     names = {"vp": Source, "trange": counted, "get_start_method": lambda: "spawn"}

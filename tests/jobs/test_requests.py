@@ -195,6 +195,21 @@ def test_poses_are_the_same_whichever_analysis_makes_them(tmp_path: Path, reques
     assert poses(tmp_path, requests, "plot", format="png") == poses(tmp_path, requests, "filter") == made
 
 
+def test_poses_of_a_part_are_others_than_those_of_the_whole_which_will_do_too(
+    tmp_path: Path, requests: Requests
+) -> None:
+    whole, part = (poses(tmp_path, requests, "video", **values) for values in ({}, {"start": 2, "stop": 9}))
+    assert part == poses(tmp_path, requests, "label", start=2, stop=9, pcutoff=0.3)
+    assert len({whole, part, poses(tmp_path, requests, "label", start=2, stop=8)}) == 3
+    longer = poses(tmp_path, requests, "label", start=6, stop=9, trailpoints=4)
+    assert longer == part, "a trail begins before the first frame that is shown"
+    assert poses(tmp_path, requests, "label", start=4, stop=7, filtered=True) == part, "smoothing looks around"
+    label = written(tmp_path, requests, "label", {"model": "reach", "start": 2, "stop": 9})
+    assert requests.keys(label, None).wholes == (whole,)
+    every_second = written(tmp_path, requests, "video", {"model": "reach", "step": 2})
+    assert requests.keys(every_second, None).poses == ()
+
+
 def test_poses_are_the_same_under_every_name_of_a_model(tmp_path: Path, requests: Requests, snapshot: Path) -> None:
     """The same project may be registered under another name, and may lie elsewhere."""
     shutil.copytree(tmp_path / "reach", tmp_path / "copies" / "again")
@@ -208,8 +223,8 @@ def test_poses_of_a_camera_are_those_of_its_2d_model(tmp_path: Path, requests: R
     parameters = Stereo.validate({"model": "reach3d"})
     model = read_model("reach3d", three_d)
     found = list(requests._pose_keys(Stereo, parameters, model, both, None))
-    assert [key for key, _ in found] == [requests.keys(video, None).poses[0][0] for video in videos]
-    assert [prefix for _, prefix in found] == ["left_", "right_"]
+    assert [key for key, *_ in found] == [requests.keys(video, None).poses[0][0] for video in videos]
+    assert [prefix for _, prefix, _ in found] == ["left_", "right_"]
 
 
 def test_other_poses_have_another_key(tmp_path: Path, requests: Requests, snapshot: Path) -> None:

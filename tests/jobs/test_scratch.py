@@ -108,7 +108,7 @@ def test_the_model_is_a_copy_of_its_own(scratch, ask, upload):
 def make(files, records, requests, ask, tmp_path):
     """Have an analysis of a video succeed with files of these contents in its result; return its id and the ids."""
 
-    def make(analysis, file_ids, contents, *, prefix="", provenance=None, **values):
+    def make(analysis, file_ids, contents, *, prefix="", provenance=None, rows=None, **values):
         asked = ask(analysis, file_ids, **values)
         while (record := records.claim("me", time.time(), 30)).analysis_id != asked.analysis_id:
             pass  # what was asked for before
@@ -119,6 +119,7 @@ def make(files, records, requests, ask, tmp_path):
             ids[prefix + field] = files.add(path, path.name, origin=record.analysis_id).file_id
         result = {**ids, "scorer": "DLC", "frames": 3, f"{prefix}frames": 7, "notes": ["Something else."]}
         result |= {"provenance": provenance} if provenance else {}
+        result |= {"rows": rows} if rows else {}
         poses = offered(requests.keys(record, None), result)
         assert records.succeed(record.analysis_id, "me", time.time(), result, list(ids.values()), poses=poses)
         return record.analysis_id, ids
@@ -149,6 +150,19 @@ def test_poses_made_earlier_are_staged_whoever_has_made_them(scratch, ask, uploa
     assert scratch.prepare(ask("label", [video], model="mouse", pcutoff=0.4), "99.0").poses == [None]
     files.delete(ids[f"{prefix}meta_file"])
     assert scratch.prepare(ask("label", [video], model="mouse", pcutoff=0.5)).poses == [None]
+
+
+def test_a_part_starts_from_the_poses_of_the_whole_or_else_from_those_of_the_same_part(scratch, ask, upload, make):
+    video = upload(b"bytes", "a.mp4")
+    part = {"model": "mouse", "start": 4, "stop": 9}
+    of_part, _ = make("label", [video], POSES, rows=9, **part)
+    (staged,) = scratch.prepare(ask("label", [video], dotsize=3, **part)).poses
+    assert (staged["analysis_id"], staged["result"]["frames"]) == (of_part, 9), "rows of the poses, not pictures"
+    for other in ({"model": "mouse"}, {**part, "start": 5}):
+        assert scratch.prepare(ask("label", [video], **other)).poses == [None]
+    of_whole, _ = make("video", [video], POSES, model="mouse")
+    (staged,) = scratch.prepare(ask("label", [video], dotsize=4, **part)).poses
+    assert (staged["analysis_id"], staged["result"]["frames"]) == (of_whole, 7)
 
 
 def test_where_the_newest_poses_are_gone_earlier_ones_are_staged(scratch, ask, upload, files, make):
