@@ -147,6 +147,11 @@ def test_a_window_longer_than_the_video_is_an_error(fails, clip, poses):
     assert str(FRAMES - 1) in failed.hint
 
 
+def test_a_window_longer_than_the_video_is_refused_before_any_pose_is_made(fails, clip, monkeypatch):
+    monkeypatch.setattr("dlc_jupyter.pose.analyze.analyze", lambda *_, **__: pytest.fail("the poses were made first"))
+    assert fails("filter", clip, windowlength=FRAMES + 1).kind == "WindowTooLong"
+
+
 def test_nothing_to_fit_is_an_error(fails, clip, poses):
     failed = fails("filter", clip, poses=poses, filtertype="arima", p_bound=1)
     assert failed.kind == "NothingToFit"

@@ -511,10 +511,6 @@ def test_body_parts_that_the_model_does_not_have_are_refused_naming_those_it_has
     assert fails("label", clip, displayedbodyparts="[]").kind == "UnknownBodyPart"
 
 
-def test_a_colour_that_does_not_exist_is_refused(fails, clip):
-    assert fails("label", clip, draw_skeleton=True, skeleton_color="blurple").kind == "UnknownColor"
-
-
 def test_poses_that_deeplabcut_does_not_find_are_no_success(run, fails, clip):
     poses = run("video", clip)
     poses.result["scorer"] = "DLC_somebody_else"  # it prints a line and returns [False]

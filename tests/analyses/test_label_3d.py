@@ -240,10 +240,3 @@ def test_what_does_not_fit_the_model_is_refused_when_it_is_asked_for(tmp_path) -
     [(field, message)] = wrong(none, renderer="deeplabcut")
     assert (field, "the model has none of its body parts: snout" in message) == ("renderer", True)
     assert wrong(none) == []
-
-
-def test_a_colour_that_nobody_knows_is_refused_before_any_work(run_several, walk) -> None:
-    told: list[tuple[str, dict[str, Any]]] = []
-    with pytest.raises(AnalysisFailed, match="no colour called muddy"):
-        run_several("label_3d", walk, told=told, skeleton_color="muddy")
-    assert [kind for kind, _ in told] == ["media", "media"]

@@ -8,6 +8,7 @@ import pytest
 
 from dlc_jupyter.analyses.base import find_analysis
 from dlc_jupyter.errors import BadRequest
+from dlc_jupyter.pose.colour_names import NAMES
 from dlc_jupyter.pose.projects import Model
 
 
@@ -67,6 +68,9 @@ def test_wrong_values_are_refused_naming_the_field(values, field, says):
         ("triangulate", {"model": "m", "frame_offset": "5"}, "frame_offset", 'JSON, such as {"camera-1": …}, not'),
         ("label_3d", {"model": "m", "view": "28"}, "view", "2 values are wanted at least, not 1. From where the scene"),
         ("filter", {"model": "m", "windowlength": 4}, "windowlength", "must be odd"),
+        ("label", {"model": "m", "skeleton_color": "nocolour"}, "skeleton_color", "no colour called nocolour. Give a"),
+        ("label", {"model": "m", "skeleton_color": "darkblu"}, "skeleton_color", "Did you mean darkblue?"),
+        ("label_3d", {"model": "m", "skeleton_color": "muddy"}, "skeleton_color", "There is no colour called muddy."),
         ("calibrate", {}, "columns", "Say how many columns and rows"),
         (
             "superanimal",
@@ -100,6 +104,18 @@ def test_what_would_be_right_is_said_in_sentences(analysis, values, field, says)
 def test_wrong_values_of_label_are_refused(values):
     with pytest.raises(BadRequest):
         find_analysis("label").validate({"model": "mouse", **values})
+
+
+@pytest.mark.parametrize("name", ["label", "label_3d"])
+@pytest.mark.parametrize("colour", ["white", "k", "rebeccapurple", "#a0B1c2"])
+def test_colours_have_their_usual_names(name, colour):
+    assert find_analysis(name).validate({"model": "m", "skeleton_color": colour}).skeleton_color == colour
+
+
+def test_the_names_of_colours_are_those_of_matplotlib():
+    from matplotlib.colors import BASE_COLORS, CSS4_COLORS
+
+    assert {*BASE_COLORS, *CSS4_COLORS} == NAMES
 
 
 MOUSE = Model("mouse", "2d", Path("mouse/config.yaml"))

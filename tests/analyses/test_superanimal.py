@@ -18,6 +18,7 @@ from dlc_jupyter.analyses.base import InputFile, Job, find_analysis
 from dlc_jupyter.analyses.superanimal import KNOWN
 from dlc_jupyter.errors import AnalysisFailed, BadRequest
 from dlc_jupyter.pose import modelzoo
+from dlc_jupyter.pose.weights import needed
 from tests.analyses.conftest import Ran
 from tests.pose.videos import ffmpeg, probe
 
@@ -262,7 +263,7 @@ def test_the_detector_of_torchvision_is_loaded_from_the_folder(deeplabcut, offli
 
     animal = modelzoo.SuperAnimal("superanimal_humanbody", "rtmpose_x", MOBILENET, tmp_path)
     weights = fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None).state_dict()
-    torch.save(weights, tmp_path / animal.weights()[1].name)
+    torch.save(weights, tmp_path / needed(animal.name, animal.model, animal.detector)[1].name)
     options = {"category_id": 1, "device": "cpu", "color_mode": "RGB", "max_individuals": 1}
     with modelzoo._nothing_downloaded(animal):
         runner = get_filtered_coco_detector_inference_runner(MOBILENET, **options)
@@ -350,16 +351,31 @@ def test_the_zoo_is_that_of_the_installed_deeplabcut(deeplabcut):
 
 @pytest.mark.deeplabcut
 def test_the_server_knows_the_names_of_the_weights_too(deeplabcut, tmp_path):
-    from dlc_jupyter.pose import modelzoo
+    """They are DeepLabCut's and torchvision's, and so is where they come from."""
+    from deeplabcut.pose_estimation_pytorch.apis.utils import TORCHVISION_DETECTORS
+    from deeplabcut.pose_estimation_pytorch.modelzoo.utils import MODEL_FILENAME_MAPPING
+    from dlclibrary.dlcmodelzoo.modelzoo_download import _load_pytorch_dataset_models
 
     for name, (models, detectors) in KNOWN.items():
+        addresses = {part: url for kind in _load_pytorch_dataset_models(name).values() for part, url in kind.items()}
         for model, detector in itertools.product(models, detectors):
-            for each in modelzoo.SuperAnimal(name, model, detector, tmp_path).weights():
-                (tmp_path / each.name).touch()
+            pose, finder = needed(name, model, detector)
+            for part, each in ((model, pose), (detector, finder)):
+                if part in addresses:
+                    assert each.name == f"{name}_{part}.pt"
+                    assert each.source.startswith(f"{addresses[part].rpartition('/')[0]} at Hugging Face")
+                    renamed = MODEL_FILENAME_MAPPING.get(f"{name}_{part}")
+                    assert each.source.endswith(f"called {renamed}") if renamed else "called" not in each.source
+                else:
+                    url = TORCHVISION_DETECTORS[part]["weights"].url
+                    assert each.name == url.rpartition("/")[2]
+                    assert each.source == f"torchvision at {url.split('/')[2]}"
+
+
+def test_weights_that_are_there_decide_the_result(tmp_path):
     cls = find_analysis("superanimal")
-    for name, (models, detectors) in KNOWN.items():
-        for model, detector in itertools.product(models, detectors):
-            values = {"superanimal_name": name, "model_name": model, "detector_name": detector}
-            found = cls.weights_of(cls.validate(values), tmp_path)
-            assert found == modelzoo.SuperAnimal(name, model, detector, tmp_path).find()
-    assert cls.weights_of(cls.validate(QUADRUPED), None) == []
+    parameters = cls.validate(QUADRUPED)
+    assert cls.weights_of(parameters, None) == cls.weights_of(parameters, tmp_path) == []
+    for name in (*FILES, "superanimal_quadruped_hrnet_w32.pt"):
+        (tmp_path / name).touch()
+    assert cls.weights_of(parameters, tmp_path) == [tmp_path / name for name in FILES]

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 import shutil
 
 import numpy as np
@@ -277,6 +278,22 @@ def test_a_cut_video_is_named_with_the_frame_and_time_where_it_ends_and_should(f
     assert "it should last 1.00 s, about 30 frames" in failed.message
 
 
+def test_of_a_cut_video_the_frames_that_are_there_can_be_had(run, fails, clip, tmp_path):
+    path = cut(clip, 0.6, tmp_path / "cut.mp4")
+    refused = fails("video", path)
+    there = int(re.search(r"video with stop=(\d+), or less", refused.hint)[1])
+    assert 6 < there < FRAMES
+    ran = run("video", path, start=2, stop=there)
+    whole = run("video", clip, start=2, stop=there)
+    pd.testing.assert_frame_equal(pd.read_hdf(ran.result["h5_file"]), pd.read_hdf(whole.result["h5_file"]))
+    assert ran.result["frames"] == there
+    [note] = ran.notes
+    assert note == f"{refused.message} What was asked for, up to stop={there}, is there."
+    assert whole.notes == []
+    for options in ({"stop": there + 1}, {"stop": 900}, {"start": 2}, {"on_bad_frame": "mark"}):
+        assert fails("video", path, **options).message == refused.message
+
+
 def test_a_video_at_which_the_decoder_stops_has_no_result(fails, clip, tmp_path):
     failed = fails("video", blank(clip, 0.7, 6000, tmp_path / "zeros.mp4"))
     assert failed.kind == "VideoCutShort"
@@ -344,6 +361,12 @@ def test_a_snapshot_of_another_network_is_refused(fails, clip, project):
         {"model": {"weight": torch.zeros(3)}, "metadata": {"epoch": 1}}, next(config.parent.rglob("snapshot-*.pt"))
     )
     assert fails("video", clip, model=config).kind == "BrokenModel"
+
+
+def test_a_start_behind_the_last_frame_is_refused(fails, clip):
+    failed = fails("video", clip, start=FRAMES)
+    assert failed.kind == "BadSpan"
+    assert f"Give a start below {FRAMES}." in failed.hint
 
 
 @pytest.mark.parametrize("cropping", [[0, 321, 0, 240], [0, 320, 0, 241], [400, 500, 0, 100]])

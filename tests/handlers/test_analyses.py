@@ -236,6 +236,21 @@ async def test_what_the_model_does_not_have_is_refused_at_once(
 
 
 @pytest.mark.parametrize("dlc_options", [{"models": {"mouse": str(DEMO)}}], indirect=True)
+async def test_what_does_not_fit_a_video_is_refused_at_once_when_it_was_looked_at(api: Any, services: Services) -> None:
+    video = store(services, b"a video")
+    asked = {"analysis": "video", "file_id": video[:8], "model": "mouse", "start": 30}
+    assert (await api("analysis", json=asked)).code == 200  # nobody knows yet
+    services.files.note_media(video, {"frames": 30, "width": 320, "height": 240})
+    body = refusal(await api("analysis", json={**asked, "cropping": [0, 400, 0, 240]}), 400)
+    assert body["reason"] == "bad-parameters"
+    assert [error["field"] for error in body["errors"]] == ["start", "cropping"]
+    assert "The video has 30 frames" in body["errors"][0]["message"]
+    assert "320 x 240 pixels" in body["errors"][1]["message"]
+    assert len(services.records.page()) == 1
+    assert (await api("analysis", json={**asked, "start": 29})).code == 200
+
+
+@pytest.mark.parametrize("dlc_options", [{"models": {"mouse": str(DEMO)}}], indirect=True)
 async def test_a_gpu_is_refused_where_the_worker_is_known_to_have_none(api: Any, services: Services) -> None:
     asked = {"analysis": "video", "file_id": store(services, b"a video"), "model": "mouse", "device": "cuda"}
     assert (await api("analysis", json=asked)).code == 200  # there is no worker that would know

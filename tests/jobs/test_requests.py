@@ -40,7 +40,8 @@ def snapshot(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def requests(tmp_path: Path, snapshot: Path) -> Requests:
-    return Requests(Settings(data_dir=str(tmp_path / "dlc")), Models({}, str(tmp_path)))
+    settings = Settings(data_dir=str(tmp_path / "dlc"), superanimal_dir=str(tmp_path))
+    return Requests(settings, Models({}, str(tmp_path)))
 
 
 def key(requests: Requests, analysis: str = "video", files: tuple[str, ...] = (VIDEO,), **values: Any) -> str:
@@ -72,6 +73,15 @@ def test_another_snapshot_has_another_key(requests: Requests, snapshot: Path) ->
     assert key(requests) != before
 
 
+def weights(folder: Path) -> tuple[Path, Path]:
+    """Put weights of a SuperAnimal model into a folder: those of the pose model, and of the detector."""
+    parts = ("rtmpose_s", "fasterrcnn_mobilenet_v3_large_fpn")
+    pose, detector = (folder / f"superanimal_quadruped_{part}.pt" for part in parts)
+    for path in (pose, detector):
+        path.write_bytes(b"weights")
+    return pose, detector
+
+
 def test_other_weights_of_the_same_name_have_another_key(tmp_path: Path) -> None:
     settings = Settings(data_dir=str(tmp_path / "dlc"), superanimal_dir=str(tmp_path))
     values = {"superanimal_name": "superanimal_quadruped", "model_name": "rtmpose_s"}
@@ -79,14 +89,12 @@ def test_other_weights_of_the_same_name_have_another_key(tmp_path: Path) -> None
     def key() -> str | None:
         return Requests(settings, Models({}, "")).prepare("superanimal", values, [VIDEO]).request_key
 
-    pose = tmp_path / "superanimal_quadruped_rtmpose_s.pt"
-    detector = tmp_path / "superanimal_quadruped_fasterrcnn_mobilenet_v3_large_fpn.pt"
+    files = weights(tmp_path)
     keys = [key()]
-    for path in (pose, detector):
-        for content in (b"weights", b"WEIGHTS"):
-            path.write_bytes(content)
-            keys.append(key())
-    assert len(set(keys)) == 5
+    for path in files:
+        path.write_bytes(b"WEIGHTS")
+        keys.append(key())
+    assert len(set(keys)) == 3
     (tmp_path / "superanimal_quadruped_hrnet_w32.pt").write_bytes(b"of another model")
     assert key() == keys[-1]
 
@@ -94,8 +102,7 @@ def test_other_weights_of_the_same_name_have_another_key(tmp_path: Path) -> None
 def test_weights_that_are_replaced_while_the_server_runs_are_noticed(tmp_path: Path) -> None:
     requests = Requests(Settings(data_dir=str(tmp_path / "dlc"), superanimal_dir=str(tmp_path)), Models({}, ""))
     values = {"superanimal_name": "superanimal_quadruped", "model_name": "rtmpose_s"}
-    pose = tmp_path / "superanimal_quadruped_rtmpose_s.pt"
-    pose.write_bytes(b"weights")
+    pose, _detector = weights(tmp_path)
     before = requests.prepare("superanimal", values, [VIDEO]).request_key
     pose.write_bytes(b"trained longer")
     assert requests.prepare("superanimal", values, [VIDEO]).request_key != before
@@ -144,8 +151,9 @@ def test_what_cannot_be_done_is_refused(
     ],
 )
 def test_what_the_model_or_the_worker_does_not_have_is_refused_by_the_name_of_the_parameter(
-    requests: Requests, analysis: str, values: dict[str, Any], field: str, what: str
+    requests: Requests, tmp_path: Path, analysis: str, values: dict[str, Any], field: str, what: str
 ) -> None:
+    weights(tmp_path)
     zoo = {"superanimal_name": "superanimal_quadruped", "model_name": "rtmpose_s"}
     start = zoo if analysis == "superanimal" else {"model": "reach"}
     with pytest.raises(BadRequest) as refused:
@@ -162,6 +170,89 @@ def test_what_is_there_is_not_refused(requests: Requests) -> None:
         requests.prepare("video", {"model": "reach", "snapshot_index": -1, "device": device}, [VIDEO], gpus=[gpu])
     requests.prepare("label", {"model": "reach", "displayedbodyparts": ["paw"]}, [VIDEO], gpus=[])
     requests.prepare("video", {"model": "reach", "device": "cuda"}, [VIDEO])  # who knows what the worker has
+
+
+FACTS = {"frames": 600, "width": 640, "height": 480}
+
+
+@pytest.mark.parametrize(
+    ("analysis", "values", "field", "what"),
+    [
+        ("video", {"start": 600}, "start", "none is left from start=600 on. Give a start below 600."),
+        ("video", {"cropping": [0, 641, 0, 480]}, "cropping", "641, 0, 480) reaches outside of it. Give cropping"),
+        ("plot", {"cropping": [0, 640, 0, 481]}, "cropping", "The video's picture is 640 x 480 pixels, and cropping"),
+        ("filter", {"windowlength": 601}, "windowlength", "Give a windowlength of at most 599."),
+        ("filter", {"cropping": [700, 701, 0, 1]}, "cropping", "reaches outside of it"),
+    ],
+)
+def test_what_does_not_fit_a_video_that_was_looked_at_is_refused(
+    requests: Requests, analysis: str, values: dict[str, Any], field: str, what: str
+) -> None:
+    asked = {"model": "reach", **values}
+    with pytest.raises(BadRequest) as refused:
+        requests.prepare(analysis, asked, [VIDEO], media={VIDEO: FACTS}.get)
+    (error,) = refused.value.as_json()["errors"]
+    assert refused.value.reason == "bad-parameters"
+    assert error["field"] == field
+    assert what in error["message"]
+    for unknown in ({}, {VIDEO: None}, {VIDEO: {}}, {OTHER: FACTS}, {VIDEO: {"frames": 3}}):
+        requests.prepare(analysis, asked, [VIDEO], media=unknown.get)  # the analysis will see
+
+
+def test_what_fits_a_video_that_was_looked_at_is_not_refused(requests: Requests) -> None:
+    for analysis, values in (
+        ("video", {"start": 599}),
+        ("video", {"stop": 10_000}),  # the video's end
+        ("label", {"cropping": [0, 640, 0, 480]}),
+        ("filter", {"windowlength": 599}),
+        ("filter", {"windowlength": 9999, "filtertype": "arima"}),
+    ):
+        requests.prepare(analysis, {"model": "reach", **values}, [VIDEO], media={VIDEO: FACTS}.get)
+
+
+def test_the_project_s_own_cropping_is_held_against_a_video_that_was_looked_at(
+    requests: Requests, tmp_path: Path
+) -> None:
+    config = tmp_path / "reach" / "config.yaml"
+    own = {"cropping": True, "x1": 0, "x2": 700, "y1": 0, "y2": 400}
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), **own}))
+    with pytest.raises(BadRequest) as refused:
+        requests.prepare("video", {"model": "reach"}, [VIDEO], media={VIDEO: FACTS}.get)
+    (error,) = refused.value.as_json()["errors"]
+    assert error["field"] == "cropping"
+    assert "the cropping in the project's config.yaml (x1, x2, y1, y2 = 0, 700, 0, 400)" in error["message"]
+    requests.prepare("video", {"model": "reach", "cropping": [0, 9, 0, 9]}, [VIDEO], media={VIDEO: FACTS}.get)
+
+
+@pytest.mark.parametrize(
+    ("there", "field", "lacking"), [("", "model_name", 2), ("rtmpose", "detector_name", 1), ("faster", "model_name", 1)]
+)
+def test_weights_that_are_not_there_are_refused_naming_them(
+    requests: Requests, tmp_path: Path, there: str, field: str, lacking: int
+) -> None:
+    files = weights(tmp_path)
+    for path in files:
+        if not there or there not in path.name:
+            path.unlink()
+    values = {"superanimal_name": "superanimal_quadruped", "model_name": "rtmpose_s"}
+    with pytest.raises(BadRequest) as refused:
+        requests.prepare("superanimal", values, [VIDEO])
+    (error,) = refused.value.as_json()["errors"]
+    assert error["field"] == field
+    assert [path.name in error["message"] for path in files] == [not path.exists() for path in files]
+    assert error["message"].count("at Hugging Face") == lacking
+    assert "superanimal_dir" in error["message"]
+    assert str(tmp_path) not in error["message"]
+
+
+def test_without_a_folder_for_weights_there_are_none(tmp_path: Path) -> None:
+    requests = Requests(Settings(data_dir=str(tmp_path / "dlc")), Models({}, ""))
+    values = {"superanimal_name": "superanimal_humanbody", "model_name": "rtmpose_x"}
+    with pytest.raises(BadRequest) as refused:
+        requests.prepare("superanimal", values, [VIDEO])
+    (error,) = refused.value.as_json()["errors"]
+    assert "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth (from torchvision" in error["message"]
+    assert "sets superanimal_dir to a folder" in error["message"]
 
 
 def written(

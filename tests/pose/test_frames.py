@@ -12,7 +12,7 @@ from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import inspect
 from dlc_jupyter.pose.memory import physical
 from dlc_jupyter.pose.network import explained
-from tests.pose.videos import SOURCE, UNEVEN, WHOLE, blank, cut_open, ffmpeg, pack, reserve, spoil
+from tests.pose.videos import SOURCE, UNEVEN, WHOLE, blank, cut, cut_open, ffmpeg, pack, reserve, spoil
 from tests.pose.videos import decode_pictures as decoded
 
 
@@ -234,6 +234,17 @@ def test_a_part_of_a_whole_video_passes(video, name, stop):
 @pytest.mark.parametrize("stop", [1, 50, 119])
 def test_a_part_of_packed_b_frames_passes(video, tmp_path, stop):
     assert read(pack(video("b-frames.avi"), tmp_path / "packed.avi"), stop=stop)[3].account() == []
+
+
+@pytest.mark.parametrize("mark", [False, True])
+@pytest.mark.parametrize("name", ["plain.mp4", "clusters.mkv", "b-frames.avi"])
+def test_of_a_video_that_is_cut_off_the_frames_that_are_there_are_read(video, tmp_path, name, mark):
+    path = cut(video(name), 0.6, tmp_path / name)
+    there = inspect(path).decodable
+    pictures, numbers, unreadable, frames = read(path, start=5, stop=there, mark=mark)
+    assert np.array_equal(pictures, decoded(video(name))[5:there])
+    assert numbers == list(range(5, there))
+    assert (unreadable, frames.account()) == ([], [])
 
 
 def test_frames_whose_predecessors_were_cut_away_are_marked_where_they_are(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import av
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.media import INTERLACED_DIFFERENCE, inspect, seconds
 from tests.pose import videos
-from tests.pose.videos import WHOLE, blank, cut, decode, ffmpeg, pack
+from tests.pose.videos import H264, SOURCE, WHOLE, blank, cut, decode, decode_pictures, ffmpeg, pack
 
 
 def account(path):
@@ -89,6 +90,49 @@ def test_a_cut_video_is_refused_before_any_work(video, tmp_path, name, part):
     assert failed.value.kind == "VideoCutShort"
     assert f"frame {media.frames - 1}, counted from 0, at {seconds(media.times[-1])}" in failed.value.message
     assert "it should last" in failed.value.message
+
+
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("name", [*CUT, "clusters.mkv", "h264.avi", "b-frames.avi", "uneven.mp4"])
+def test_of_a_cut_video_the_frames_before_the_first_missing_one_can_be_had(video, tmp_path, name, part):
+    path = cut(video(name), part, tmp_path / name)
+    media, pictures = inspect(path), decode_pictures(path)
+    there = media.decodable
+    # Behind them pictures are there too, but others are missing between them.
+    assert len(pictures) - 18 <= there <= len(pictures)
+    assert np.array_equal(pictures[:there], decode_pictures(video(name))[:there])
+    [note] = media.check_whole(there)
+    assert note.startswith(f"The video is cut off: it ends with frame {media.frames - 1}, counted from 0, at ")
+    assert note.endswith(f" What was asked for, up to stop={there}, is there.")
+    assert media.account(there, decode(path)[:there], there) == []
+    for wanted in (there + 1, None):
+        with pytest.raises(AnalysisFailed) as failed:
+            media.check_whole(wanted)
+        assert failed.value.kind == "VideoCutShort"
+        assert f"stop={there}, or less" in failed.value.hint
+
+
+def test_a_cut_video_has_the_rate_of_the_whole_one(tmp_path):
+    """Pictures that others were predicted from are there, and those are not: that is no varying rate."""
+    coding = [*H264, "-x264-params", "bframes=6:b-adapt=0:scenecut=0"]
+    whole = ffmpeg([*SOURCE, *coding, "-movflags", "+faststart"], tmp_path / "whole.mp4")
+    with av.open(str(whole)) as container:
+        ahead = [each for each in container.demux(video=0) if each.size and each.pts - each.dts > 5 * each.duration]
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole.read_bytes()[: ahead[6].pos + ahead[6].size])
+    media = inspect(path)
+    assert media.cut
+    assert (media.fps, media.variable_rate, media.notes) == (30, False, ())
+    pictures = decode_pictures(path)
+    assert media.frames < len(pictures)
+    assert not np.array_equal(pictures, decode_pictures(whole)[: len(pictures)])
+    assert np.array_equal(pictures[: media.frames], decode_pictures(whole)[: media.frames])
+
+
+def test_damage_before_the_end_of_a_cut_video_is_not_passed_over(video):
+    media = replace(inspect(video("plain.mkv")), cut=True, damage="nothing of it can be read between 1 and 2 s")
+    with pytest.raises(AnalysisFailed, match="The video is damaged"):
+        media.check_whole(30)
 
 
 def test_a_video_that_lost_only_the_end_of_its_sound_is_whole(video, tmp_path):
