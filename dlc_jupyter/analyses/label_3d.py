@@ -178,14 +178,14 @@ class Label3D(SpaceAnalysis):
         course.end()
         for note in (*space.notes, *drawn.pop("notes", ()), *_guess(wanted, space.model)):
             job.note(note)
-        return {
-            **space.result,
+        own = {
+            "video_file": target,
             "scene_frames": space.frames,
             "fps": round(float(space.media[0].fps), 6),
             **drawn,
-            "video_file": target,
             "points_from": points_from,
         }
+        return own | {name: value for name, value in space.result.items() if name not in own}
 
 
 def _span(wanted: Label3D.Parameters, frames: int) -> range:
