@@ -153,7 +153,9 @@ class Media:
                 f"{seconds(self.times[-1])}, but {should}."
             )
             if stop is None or stop > there:
-                part = f" Or ask for the frames that are there: video with stop={there}, or less." if there > 0 else ""
+                part = (
+                    f" Or ask for the frames that are there: stop={there}, or less (video, label)." if there > 0 else ""
+                )
                 raise AnalysisFailed(message, hint=AGAIN + part, kind="VideoCutShort")
             notes.append(f"{message} What was asked for, up to stop={stop}, is there.")
         if self.damage:

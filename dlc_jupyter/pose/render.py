@@ -58,21 +58,13 @@ class Style:
     fastmode: bool = True
 
     def check(self, model: Model) -> list[str]:
-        """Refuse body parts and colours that do not exist; return what the user should know."""
-        from matplotlib.colors import is_color_like
-
+        """Refuse body parts that do not exist; return what the user should know."""
         lacking = lacking_bodyparts(model, self.displayedbodyparts) if self.displayedbodyparts is not None else ""
         if lacking:
             raise AnalysisFailed(
                 lacking,
                 hint="Correct displayedbodyparts, or leave it out for all of them.",
                 kind="UnknownBodyPart",
-            )
-        if self.skeleton_color is not None and not is_color_like(self.skeleton_color):
-            raise AnalysisFailed(
-                f"There is no colour called {self.skeleton_color}.",
-                hint="Give skeleton_color as a common English name, such as white, or as #rrggbb.",
-                kind="UnknownColor",
             )
         if self.draw_skeleton and not model.skeleton:
             return ["The project's config.yaml names no skeleton, so none is drawn."]

@@ -281,7 +281,7 @@ def test_a_cut_video_is_named_with_the_frame_and_time_where_it_ends_and_should(f
 def test_of_a_cut_video_the_frames_that_are_there_can_be_had(run, fails, clip, tmp_path):
     path = cut(clip, 0.6, tmp_path / "cut.mp4")
     refused = fails("video", path)
-    there = int(re.search(r"video with stop=(\d+), or less", refused.hint)[1])
+    there = int(re.search(r"are there: stop=(\d+), or less", refused.hint)[1])
     assert 6 < there < FRAMES
     ran = run("video", path, start=2, stop=there)
     whole = run("video", clip, start=2, stop=there)
