@@ -55,10 +55,42 @@ def test_the_calls_with_curl_as_one_script(server: Server, checkout: Path) -> No
         server.client.wait(cancelled["analysis_id"], timeout=60)
 
 
+def functions(server: Server) -> str:
+    """What the README defines before its calls."""
+    return block("bash", "Send a video", server).partition("# Send a video")[0]
+
+
+def test_the_calls_with_curl_stop_with_a_message_and_leave_no_file(server: Server, checkout: Path) -> None:
+    """Otherwise an answer that says what is wrong would lie in poses.csv."""
+    (checkout / "poses.json").write_text("of an earlier call")
+    calls = {
+        "file": 'VIDEO=$(curl -sS -H "$AUTH" $DLC/file -d path=nowhere.mp4 | id); echo "got $VIDEO"',
+        "asked": 'POSES=$(curl -sS -H "$AUTH" $DLC/analysis -d analysis=video | id); result "$POSES" poses.json',
+        "failed": """
+            VIDEO=$(curl -sS -H "$AUTH" $DLC/file -F file=@text.mp4 | id)
+            POSES=$(curl -sS -H "$AUTH" $DLC/analysis -d analysis=video -d model=demo-mouse -d file_id=$VIDEO | id)
+            result "$POSES" poses.json && cat poses.json
+            fetch poses.json csv_file poses.csv
+            """,
+        "field": """echo '{"notes": [], "csv_file": null}' > made.json; fetch made.json csv_file poses.csv""",
+        "gone": f"""echo '{{"csv_file": "{"0" * 40}"}}' > made.json; fetch made.json csv_file poses.csv""",
+    }
+    said = {"file": "There is no file", "asked": "no analysis was asked for", "failed": '"state": "failed"'}
+    said |= {"field": "there is no csv_file in made.json", "gone": "404"}
+    (checkout / "text.mp4").write_text("I am no video.")
+    for name, call in calls.items():
+        ran = subprocess.run(
+            ["bash", "-c", functions(server) + call], cwd=checkout, capture_output=True, text=True, timeout=60
+        )
+        assert said[name] in ran.stderr, (name, ran.stderr)
+        assert not (checkout / "poses.csv").exists(), name
+        assert (ran.returncode == 0) == (name == "file"), name
+    assert not (checkout / "poses.json").exists()
+
+
 def test_the_calls_in_three_dimensions_follow_on_those(server: Server, checkout: Path) -> None:
-    beginning = block("bash", "Send a video", server).partition("# Send a video")[0]
     [calls] = [each for each in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if "label_3d" in each]
-    Shell(server, "", checkout)(beginning + calls, timeout=280)
+    Shell(server, "", checkout)(functions(server) + calls, timeout=280)
     space = json.loads((checkout / "space.json").read_text())
     assert (space["frames"], space["unit"], space["warnings"]) == (240, "mm", [])
     assert len((checkout / "space.csv").read_text().splitlines()) == 243
