@@ -179,6 +179,7 @@ FACTS = {"frames": 600, "width": 640, "height": 480}
     ("analysis", "values", "field", "what"),
     [
         ("video", {"start": 600}, "start", "none is left from start=600 on. Give a start below 600."),
+        ("label", {"start": 601, "stop": 700}, "start", "The video has 600 frames, counted from 0"),
         ("video", {"cropping": [0, 641, 0, 480]}, "cropping", "641, 0, 480) reaches outside of it. Give cropping"),
         ("plot", {"cropping": [0, 640, 0, 481]}, "cropping", "The video's picture is 640 x 480 pixels, and cropping"),
         ("filter", {"windowlength": 601}, "windowlength", "Give a windowlength of at most 599."),
