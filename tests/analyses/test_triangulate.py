@@ -93,6 +93,19 @@ def test_every_field_of_the_result_is_described(made) -> None:
     assert set(made.result) - described == set()
 
 
+def test_what_is_null_is_said_to_be_so_where_it_is_described(quick) -> None:
+    described = {}
+    for names, meaning in find_analysis("triangulate").results.items():
+        described |= dict.fromkeys(names.split(", "), meaning)
+    result = quick(save_as_csv=False).result
+    empty = {name for name, value in result.items() if value is None}
+    assert {"csv_file", "quality_csv_file", "camera-1_csv_file", "camera-2_poses_file"} <= empty
+    for name in empty:
+        for camera in CAMERAS:
+            name = name.replace(f"{camera}_", "<camera>_")
+        assert "null" in described[name], name
+
+
 def test_the_2d_poses_are_in_the_result_as_video_makes_them(made, run, walk) -> None:
     alone = run("video", walk["camera-2"])
     mine = pd.read_hdf(made.result["camera-2_h5_file"])
