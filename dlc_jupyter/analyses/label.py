@@ -145,7 +145,7 @@ class Label(AfterPoses):
         style = Style(**{name: getattr(job.parameters, name) for name in Style.__dataclass_fields__})
         notes = style.check(recording.model)
         # Two passes over the video, or a part of it; one where the poses were made earlier.
-        before = len(recording.span.frames(media))
+        before = len(recording.looked_at)
         total = before + shown
 
         def progress(done: int) -> None:

@@ -10,10 +10,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.label import Colormap, Colour
-from dlc_jupyter.analyses.points import Course, Space, check_sizes, find_points, rig_of, set_up
+from dlc_jupyter.analyses.points import Course, Space, check_sizes, find_points, part_of, rig_of, set_up
 from dlc_jupyter.analyses.poses import ColorBy, DisplayedBodyparts
 from dlc_jupyter.analyses.space import SPACE, SpaceAnalysis, SpaceParameters
-from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.camera_names import CAMERA_FIELDS
 from dlc_jupyter.pose.project_files import read_config
 from dlc_jupyter.pose.projects import Model, lacking_bodyparts, read_model
@@ -163,14 +162,14 @@ class Label3D(SpaceAnalysis):
         points_from = None
         if space is None:
             setup = set_up(job)
-            span = _span(wanted, setup.frames)
+            span = part_of(setup.scene, wanted.start, wanted.end)
             _look(job, setup.model).check()
             course = Course(job, setup.work + len(span))
             space = find_points(setup, course, save_as_csv=True)
         else:
             assert job.earlier is not None
             points_from = job.earlier.analysis_id
-            span = _span(wanted, space.frames)
+            span = part_of(space.frames, wanted.start, wanted.end)
             course = Course(job, len(span))
         target = job.scratch / "labeled_3d.mp4"
         drawer = _draw_as_deeplabcut if wanted.renderer == "deeplabcut" else _draw
@@ -186,16 +185,6 @@ class Label3D(SpaceAnalysis):
             "points_from": points_from,
         }
         return own | {name: value for name, value in space.result.items() if name not in own}
-
-
-def _span(wanted: Label3D.Parameters, frames: int) -> range:
-    if wanted.start >= frames:
-        raise AnalysisFailed(
-            f"start is {wanted.start}, but the scene has {frames} frames, counted from 0.",
-            hint="Give a smaller start.",
-            kind="NoFrames",
-        )
-    return range(frames)[wanted.start : wanted.end]
 
 
 def _earlier(job: Job[Label3D.Parameters]) -> Space | None:

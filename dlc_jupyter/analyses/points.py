@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc_jupyter.analyses import provenance
-from dlc_jupyter.analyses.base import Job
+from dlc_jupyter.analyses.base import Job, PosesOf
 from dlc_jupyter.analyses.poses import (
     Recording,
     given_or_new_poses,
@@ -116,8 +116,10 @@ class Setup:
     method : Method
     offsets : list of int
         By how many frames each video is read later.
-    frames : int
-        Of the scene.
+    scene : int
+        How many frames the scene has.
+    part : range
+        Which of them points are found of.
     """
 
     job: Job[Any]
@@ -127,7 +129,8 @@ class Setup:
     recordings: list[Recording]
     method: Method
     offsets: list[int]
-    frames: int
+    scene: int
+    part: range
 
     @property
     def media(self) -> list[Media]:
@@ -137,13 +140,26 @@ class Setup:
     @property
     def work(self) -> int:
         """In how many frames poses or points are to be found."""
-        wanted = self.job.parameters
-        found = sum(each.media.frames for each in self.recordings if each.given is None)
-        return found + self.frames + (sum(each.frames for each in self.media) if wanted.filterpredictions else 0)
+        smoothed = bool(self.job.parameters.filterpredictions)
+        looked_at = sum(len(each.looked_at) * ((each.given is None) + smoothed) for each in self.recordings)
+        return looked_at + len(self.part)
 
 
-def set_up(job: Job[Any]) -> Setup:
+def set_up(
+    job: Job[Any],
+    poses: Callable[[Any, Model], Sequence[PosesOf]] = poses_by,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> Setup:
     """Read cameras and videos; what cannot be done is refused before any work.
+
+    Parameters
+    ----------
+    poses : callable
+        Returns those of each camera that are needed, for the parameters and the model.
+    start, stop : int, optional
+        Which frames of the scene points are to be found of: as in ``range``.
 
     Raises
     ------
@@ -159,7 +175,7 @@ def set_up(job: Job[Any]) -> Setup:
         raise AnalysisFailed(f"The model cannot be used: {model.problem}", kind="BrokenModel")
     rig = rig_of(model)
     stereo = _stereo(model, rig, wanted)
-    recordings = [open_video(job, number, each) for number, each in enumerate(poses_by(wanted, model))]
+    recordings = [open_video(job, number, each) for number, each in enumerate(poses(wanted, model))]
     media = [each.media for each in recordings]
     check_beginnings(rig.names, [each.leading for each in media])
     check_sizes(rig, media)
@@ -168,7 +184,19 @@ def set_up(job: Job[Any]) -> Setup:
     given = wanted.frame_offset or {}
     offsets = [int(given.get(name, 0)) for name in rig.names]
     frames = common_frames(rig.names, [each.frames for each in media], offsets, truncate=truncate)
-    return Setup(job, model, rig, stereo, recordings, _method(model, wanted, stereo), offsets, frames)
+    part = part_of(frames, start, stop)
+    return Setup(job, model, rig, stereo, recordings, _method(model, wanted, stereo), offsets, frames, part)
+
+
+def part_of(frames: int, start: int, stop: int | None) -> range:
+    """Return which frames of a scene of so many are wanted, or refuse, where there are none (kind ``NoFrames``)."""
+    if start >= frames:
+        raise AnalysisFailed(
+            f"start is {start}, but the scene has {frames} frames, counted from 0.",
+            hint="Give a smaller start.",
+            kind="NoFrames",
+        )
+    return range(frames)[start:stop]
 
 
 def rig_of(model: Model) -> Rig:
@@ -245,7 +273,7 @@ def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
         parts.append(cropping.part_of(about["meta"], recording.media))
     corners = [(part[0], part[2]) if part else (0, 0) for part in parts]
     views = MultiView(tables, rig.names, setup.offsets, corners)
-    told_points = course.stage(setup.frames)
+    told_points = course.stage(len(setup.part))
     scorer = str(read_config(setup.model.config).get("scorername_3d") or "")
     folder = job.scratch / "points"
     folder.mkdir()
@@ -253,16 +281,17 @@ def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
     made = tracks3d.make(
         rig,
         views,
-        setup.frames,
+        setup.part.stop,
         folder,
         "scene",
         setup.method,
+        start=setup.part.start,
         scorer=scorer if _SCORER.match(scorer) else tracks3d.SCORER,
         order=order,
         stereo=setup.stereo,
         save_as_csv=save_as_csv,
         threads=job.threads,
-        progress=lambda share: told_points(share * setup.frames),
+        progress=lambda share: told_points(share * len(setup.part)),
     )
     notes += [*told_order, *(finding.message for finding in made.findings), *_remarks(setup, made)]
     afterwards = next(iter(origins.values())).get("afterwards", {})
@@ -273,16 +302,16 @@ def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
         **of_cameras,
         "provenance": {**provenance.of_cameras(cameras), "afterwards": afterwards},
     }
-    files = made.files
-    return Space(setup.model, setup.media, views, files[".h5"], files["_quality.h5"], setup.frames, result, notes)
+    poses, quality = made.files[".h5"], made.files["_quality.h5"]
+    return Space(setup.model, setup.media, views, poses, quality, setup.part.stop, result, notes)
 
 
 def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """Return the table with the 2D poses that are to be used, its fields of the result, and what is known of it."""
     from dlc_jupyter.pose import filters
 
-    wanted, media = recording.job.parameters, recording.media
-    told = course.stage(media.frames) if recording.given is None else None
+    wanted, work = recording.job.parameters, len(recording.looked_at)
+    told = course.stage(work) if recording.given is None else None
     poses, origin = given_or_new_poses(recording, told or (lambda _done: None))
     result = poses_as_result(poses, origin, prefix)
     del result[f"{prefix}provenance"]  # the result has one for all cameras
@@ -294,7 +323,7 @@ def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, 
     about = {**origin, "meta": poses.file("_meta.pickle"), "notes": [*poses.notes, *poses.fallbacks]}
     if not wanted.filterpredictions:
         return poses.h5, result, about
-    share = course.stage(media.frames)
+    share = course.stage(work)
     if wanted.filtertype == "median" and poses.rows < MEDIAN:
         about["notes"].append(f"It has {poses.rows} frames, too few to be smoothed.")
         return poses.h5, result, about
@@ -303,7 +332,8 @@ def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, 
         poses,
         recording.video,
         filters.Filter(filtertype=wanted.filtertype, windowlength=MEDIAN),
-        progress=lambda done: share(done * media.frames),
+        start=recording.looked_at.start,
+        progress=lambda done: share(done * work),
     )
     about["notes"] += smoothed.notes
     return smoothed.h5, {**result, f"{prefix}filtered_h5_file": smoothed.h5}, about
@@ -318,16 +348,16 @@ def _order(
 
     if setup.stereo is None or len(views.keypoints.individuals) < 2:
         return None, []
-    if any(setup.offsets) or any(map(any, corners)):
+    if any(setup.offsets) or any(map(any, corners)) or setup.part != range(setup.scene):
         # It reads the tables as they are: row by row, from the corner of the part that was analysed.
         return None, [
             "Which animal is which was found by the cameras' geometry: DeepLabCut cannot tell where videos are read "
-            "later, or where parts of the pictures were analysed."
+            "later, or where parts of the pictures or of the scene were analysed."
         ]
     order = deeplabcut3d.individual_order(tables, setup.stereo, setup.method.pcutoff)
     if order is None:
         return None, ["DeepLabCut cannot tell which animal is which: they were matched by the cameras' geometry."]
-    own = match_individuals(setup.rig, views.sample(setup.frames, setup.method.pcutoff))
+    own = match_individuals(setup.rig, views.sample(setup.scene, setup.method.pcutoff))
     if (order == own).all():
         return order, []
     return order, [
@@ -345,7 +375,7 @@ def _remarks(setup: Setup, made: Poses3D) -> Iterator[str]:
             f"{setup.method.pcutoff:g} or more."
         )
     begun = sorted(max(0, -each) for each in setup.offsets)[setup.method.min_cameras - 1]
-    if begun:
+    if begun > setup.part.start:
         yield (
             f"There are no points before frame {begun} of the scene: with this frame_offset fewer than "
             f"{setup.method.min_cameras} videos have begun there. Those rows are NaN, so that rows keep their numbers."
@@ -353,7 +383,7 @@ def _remarks(setup: Setup, made: Poses3D) -> Iterator[str]:
     counts = {name: each.frames for name, each in zip(setup.rig.names, setup.media, strict=True)}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{name} has {frames}" for name, frames in counts.items())
-        yield f"The videos are of different length ({told} frames): the scene has {setup.frames}."
+        yield f"The videos are of different length ({told} frames): the scene has {setup.scene}."
     # What is not to go on has been refused before.
     yield from check_rates(setup.rig.names, [float(each.fps) for each in setup.media], truncate=True)
 
@@ -375,7 +405,7 @@ def _told(setup: Setup, made: Poses3D, views: MultiView) -> dict[str, Any]:
         "reprojection_error": error,
         "found": summary["found"],
         "behind": summary["behind"],
-        "frames": setup.frames,
+        "frames": setup.part.stop,
         "unit": rig.unit,
         "axes": rig.axes[1],
         "csv_file": files.get(".csv"),

@@ -252,11 +252,11 @@ class Recording:
         return {"model": self.job.parameters.model, **self.wanted.parameters(), "on_bad_frame": on_bad_frame, **part}
 
     @property
-    def span(self) -> Span:
-        """Which frames are looked at where there are no poses yet."""
+    def looked_at(self) -> range:
+        """Which frames are looked at, where there are no poses yet."""
         from dlc_jupyter.pose.analyze import Span
 
-        return Span(*(self.wanted.frames or ()))
+        return Span(*(self.wanted.frames or ())).frames(self.media)
 
     def folder(self, parent: Path) -> Path:
         """Return where in a folder its files lie: in one of its own, where there are several videos."""
@@ -313,13 +313,13 @@ def find_poses(
         Which frames are looked at. Left out: as the recording says.
     """
     from dlc_jupyter.pose import compact
-    from dlc_jupyter.pose.analyze import Task, analyze
+    from dlc_jupyter.pose.analyze import Span, Task, analyze
     from dlc_jupyter.pose.cropping import part_of
     from dlc_jupyter.pose.network import COMPACT
 
     job = recording.job
     about = {"video": recording.input.file_id, "dlc_jupyter": __version__}
-    span = span or recording.span
+    span = span or Span(*(recording.wanted.frames or ()))
     task = Task(recording.video, recording.media, recording.network, span, recording.wanted.mark, about)
     made, kept = recording.folder(job.scratch / "made"), recording.folder(job.kept)
     for folder in (made.parent, kept):
@@ -338,10 +338,10 @@ def _unreadable(numbers: Sequence[int]) -> Iterator[str]:
         yield f"{len(numbers)} frames could not be decoded and have rows of NaN (counted from 0): {frames}{more}."
 
 
-def beyond(stop: int | None, frames: int) -> Iterator[str]:
-    """Yield a note about a `stop` behind the last of a video's frames."""
+def beyond(stop: int | None, frames: int, what: str = "video") -> Iterator[str]:
+    """Yield a note about a `stop` behind the last frame of a video, or of a scene."""
     if stop is not None and stop > frames:
-        yield f"stop={stop} is beyond the video's end: it has {frames} frames."
+        yield f"stop={stop} is beyond the {what}'s end: it has {frames} frames."
 
 
 def given_poses(recording: Recording) -> Poses | None:

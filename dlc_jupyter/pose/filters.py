@@ -73,6 +73,7 @@ def filter_poses(
     video: Path,
     wanted: Filter,
     *,
+    start: int = 0,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Filtered:
     """Smooth poses, into files beside theirs.
@@ -81,6 +82,8 @@ def filter_poses(
     ----------
     network : Network
         That which made the poses.
+    start : int
+        The first row that is of use: what is missing before it is not told.
     progress : callable
         Told which share of the work is done, from 0 to 1.
 
@@ -109,7 +112,7 @@ def filter_poses(
         )
     if not filtered.h5.is_file() or not filtered.csv.is_file():
         raise AnalysisFailed("DeepLabCut ended without an error, but filtered no poses.", hint=LOG, kind="NoPoses")
-    filtered.notes.extend(_compare(before, pd.read_hdf(filtered.h5), wanted))
+    filtered.notes.extend(_compare(before, pd.read_hdf(filtered.h5), wanted, start))
     filtered.notes.extend(fits.notes())
     progress(1.0)
     return filtered
@@ -121,7 +124,7 @@ def _names(poses: pd.DataFrame) -> list[str]:
     return [" of ".join(reversed(each)) if isinstance(each, tuple) else str(each) for each in columns]
 
 
-def _compare(before: pd.DataFrame, after: pd.DataFrame, wanted: Filter) -> Iterator[str]:
+def _compare(before: pd.DataFrame, after: pd.DataFrame, wanted: Filter, start: int) -> Iterator[str]:
     """Check smoothed poses against those that they were made of; yield what the user should know.
 
     Raises
@@ -131,7 +134,7 @@ def _compare(before: pd.DataFrame, after: pd.DataFrame, wanted: Filter) -> Itera
     """
     if not before.columns.equals(after.columns) or not before.index.equals(after.index):
         raise AnalysisFailed("The filtered poses have other rows or columns than the poses.", hint=LOG, kind="NoPoses")
-    had, has = (_positions(each) for each in (before, after))
+    had, has = (_positions(each.loc[start:]) for each in (before, after))
     if had.any() and not has.any():
         raise AnalysisFailed(
             f"No body part has a likelihood of {wanted.p_bound:g} or more in more than {_FIT_NEEDS_MORE_THAN} frames: "

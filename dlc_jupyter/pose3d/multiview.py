@@ -128,8 +128,8 @@ class MultiView:
                 kind="DifferentIndividuals",
             )
 
-    def pieces(self, frames: int) -> Iterator[tuple[range, NDArray[Any], NDArray[Any]]]:
-        """Go through the scene's frames, from 0 on; individuals in the order of `order`.
+    def pieces(self, frames: int, start: int = 0) -> Iterator[tuple[range, NDArray[Any], NDArray[Any]]]:
+        """Go through the scene's frames, from `start` to before `frames`; individuals in the order of `order`.
 
         Yields
         ------
@@ -143,10 +143,10 @@ class MultiView:
         size = max(1, _POINTS // len(self.keypoints))
         columns = [self._columns(camera) for camera in range(len(self.names))]
         read = [
-            table.pieces(range(offset, offset + frames), size)
+            table.pieces(range(offset + start, offset + frames), size)
             for table, offset in zip(self.tables, self.offsets, strict=True)
         ]
-        first = 0
+        first = start
         for pieces in zip(*read, strict=True):
             values = np.stack(
                 [
@@ -168,10 +168,12 @@ class MultiView:
         points = [(individual, part) for individual in named for part in self.keypoints.bodyparts]
         return [at[point] for point in [*points, *((SINGLE, part) for part in self.keypoints.unique_bodyparts)]]
 
-    def sample(self, frames: int, pcutoff: float) -> Sample:
-        """Read the scene, keep some of it, and count how much of it was seen."""
-        shape = (len(self.names), frames, len(self.keypoints.individuals), len(self.keypoints.bodyparts))
-        return Sample.of(self.pieces(frames), shape, pcutoff)
+    def sample(self, frames: int, pcutoff: float, start: int = 0) -> Sample:
+        """Read the scene as `pieces` does, keep some of it, and count how much of it was seen."""
+        shape = (len(self.names), frames - start, len(self.keypoints.individuals), len(self.keypoints.bodyparts))
+        pieces = self.pieces(frames, start)
+        counted = ((range(at.start - start, at.stop - start), pixels, sure) for at, pixels, sure in pieces)
+        return Sample.of(counted, shape, pcutoff)
 
 
 def common_frames(

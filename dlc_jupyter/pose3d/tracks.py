@@ -35,6 +35,7 @@ COORDS = ("x", "y", "z")
 QUALITIES = ("error", "cameras")
 
 _SAMPLED = 0.15  # the share of the work that is done when it is known how well the cameras agree
+_ROWS = 1 << 10  # without points, at a time
 _CELLS = 1 << 15  # numbers at a time: as text they stay in the processor's cache
 
 
@@ -69,6 +70,7 @@ def make(
     stem: str,
     method: Method | None = None,
     *,
+    start: int = 0,
     scorer: str = SCORER,
     order: NDArray[np.int64] | None = None,
     stereo: Mapping[str, Any] | None = None,
@@ -84,6 +86,8 @@ def make(
         The 2D poses, in the order of the rig's cameras.
     frames : int
         How many there are: see `dlc_jupyter.pose3d.multiview.common_frames`.
+    start : int
+        The first frame whose points are found. The rows before it are NaN.
     folder, stem : Path, str
         Where, and the name without the scorer. Files of the same names are replaced.
     order : ndarray of int64, shape (cameras, individuals), optional
@@ -105,7 +109,7 @@ def make(
     if rig.names != views.names:
         raise ValueError(f"The views are those of {views.names}, the cameras are {rig.names}.")
     method = method or Method()
-    sample = views.sample(frames, method.pcutoff)
+    sample = views.sample(frames, method.pcutoff, start)
     check_poses(rig.names, sample, method.pcutoff)
     progress(_SAMPLED / 2)
     views.order = match_individuals(rig, sample) if order is None else np.asarray(order)
@@ -114,11 +118,14 @@ def make(
     quality = Quality(rig.names, views.keypoints.points)
 
     def pieces() -> Iterator[tuple[range, Triangulated]]:
-        for numbers, pixels, likelihood in views.pieces(frames):
+        for first in range(0, start, _ROWS):
+            numbers = range(first, min(first + _ROWS, start))
+            yield numbers, Triangulated.empty(len(rig), (len(numbers), len(views.keypoints)))
+        for numbers, pixels, likelihood in views.pieces(frames, start):
             found = triangulate(rig, pixels, likelihood, method, threads=threads)
             quality.add(found)
             yield numbers, found
-            progress(_SAMPLED + (1 - _SAMPLED) * numbers.stop / frames)
+            progress(_SAMPLED + (1 - _SAMPLED) * (numbers.stop - start) / (frames - start))
 
     metadata = {
         "stereo_matrix": dict(stereo or {}),

@@ -394,6 +394,55 @@ def test_videos_of_different_length_are_refused_naming_both_or_cut_to_the_shorte
     assert late["frames"] == len(pd.read_hdf(late["h5_file"])) == FRAMES
 
 
+@pytest.mark.parametrize("smoothed", [True, False])
+def test_a_part_of_the_scene_has_the_points_of_the_whole(run_several, walk, made, tmp_path, smoothed) -> None:
+    whole = made if smoothed else run_several("triangulate", walk, filterpredictions=False)
+    options = {"start": 9, "stop": 15, "filterpredictions": smoothed}
+    ran = run_several("triangulate", walk, **options)
+    expected, found = (pd.read_hdf(each.result["h5_file"]) for each in (whole, ran))
+    assert ran.result["frames"] == 15
+    assert found.index.tolist() == list(range(15)), "row i is frame i"
+    pd.testing.assert_frame_equal(found.loc[9:], expected.loc[9:14])
+    assert found.loc[:8].isna().all(axis=None)
+    assert (ran.result["found"], ran.notes) == (1.0, [])
+    around = 2 if smoothed else 0
+    poses = pd.read_hdf(ran.result["camera-2_h5_file"]).notna().all(axis=1)
+    assert poses[poses].index.tolist() == list(range(9 - around, 15 + around))
+    done = [each["done"] for each in ran.progress]
+    assert done == sorted(done)
+    assert {each["total"] for each in ran.progress} == {(6 + 2 * around) * 2 * (1 + smoothed) + 6}
+    assert done[-1] == ran.progress[0]["total"]
+    from_whole = run_several("triangulate", walk, poses=exact(tmp_path / "given"), **options)
+    np.testing.assert_allclose(points(from_whole.result["h5_file"])[9:], truth()[9:15], atol=1 if smoothed else 1e-3)
+    assert from_whole.notes == []
+
+
+def test_a_part_of_the_scene_is_another_part_of_a_video_that_is_read_later() -> None:
+    cls, model = find_analysis("triangulate"), read_model("", demo.MODEL_3D)
+
+    def looked_at(**values: Any) -> list[Any]:
+        return [each.frames for each in cls.poses(cls.validate({"model": "rig", **values}), model)]
+
+    plain = {"filterpredictions": False}
+    late = {"frame_offset": {"camera-2": -8}}
+    assert looked_at() == looked_at(start=5, filtertype="arima") == [None, None]
+    assert looked_at(start=5, stop=20, **plain) == [(5, 20), (5, 20)]
+    assert looked_at(start=5, stop=20) == [(3, 22), (3, 22)]
+    assert looked_at(start=12, stop=20, **late, **plain) == [(12, 20), (4, 12)]
+    assert looked_at(start=6, **late) == [(4, None), None]
+    assert looked_at(stop=3, **late) == [(0, 5), (0, 5)], "a window at least, also of what begins later"
+
+
+def test_a_part_behind_the_scene_is_refused_and_one_that_reaches_beyond_it_mentioned(quick) -> None:
+    assert fails(quick, start=FRAMES).kind == "NoFrames"
+    ran = quick(start=20, stop=50)
+    assert ran.notes == [f"stop=50 is beyond the scene's end: it has {FRAMES} frames."]
+    assert np.isfinite(points(ran.result["h5_file"])[20:]).all()
+    with pytest.raises(BadRequest) as refused:
+        find_analysis("triangulate").validate({"model": "rig", "start": 5, "stop": 5})
+    assert [each["field"] for each in refused.value.fields["errors"]] == ["stop"]
+
+
 def test_videos_of_different_rate_are_refused_naming_both(quick, walk, tmp_path) -> None:
     slower = ffmpeg(["-r", "25", "-i", str(walk["camera-2"]), "-c:v", "libx264", "-crf", "18"], tmp_path / "slow.mp4")
     failed = fails(quick, {**walk, "camera-2": slower})

@@ -167,6 +167,29 @@ def test_a_frame_offset_reads_a_video_later_or_earlier(tmp_path: Path) -> None:
         assert f"by about {given + 4} frames: with a frame_offset of -4" in finding.message
 
 
+def test_points_of_a_part_are_those_of_the_whole_in_their_rows(tmp_path: Path, monkeypatch) -> None:
+    rig, truth, _ = single(tmp_path)
+    pixels = rig.project(truth)
+    paths = [write_2d(tmp_path / f"{name}.h5", pixels[at, at:]) for at, name in enumerate(rig.names)]
+    offsets = [-at for at in range(len(rig))]
+    monkeypatch.setattr(tracks3d, "_ROWS", 40)  # in several pieces
+    shares: list[float] = []
+    whole, part = (
+        tracks3d.make(
+            rig, MultiView(paths, rig.names, offsets), stop, tmp_path, stem, start=start, progress=shares.append
+        )
+        for stem, start, stop in (("whole", 0, 290), ("part", 100, 130))
+    )
+    assert shares[-1] == 1
+    for ending in (".h5", "_quality.h5"):
+        expected, found = (pd.read_hdf(each.files[ending]) for each in (whole, part))
+        assert found.index.tolist() == list(range(130))
+        pd.testing.assert_frame_equal(found.loc[100:], expected.loc[100:129])
+        assert (found.loc[:99].fillna(0) == 0).all(axis=None)
+    assert part.summary["found"] == 1, "of the part"
+    assert part.findings == []
+
+
 def test_unlikely_poses_are_not_used(tmp_path: Path) -> None:
     rig, truth, _ = single(tmp_path)
     pixels = rig.project(truth)
