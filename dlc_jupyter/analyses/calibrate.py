@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from dlc_jupyter.analyses.base import Analysis, InputFile, Inputs, Job
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
 from dlc_jupyter.analyses.cameras import Cameras
 from dlc_jupyter.errors import AnalysisFailed
-from dlc_jupyter.pose.camera_names import CAMERA, unclear_names
+from dlc_jupyter.pose.camera_names import wrong_names
+from dlc_jupyter.pose.project_files import SQUARES
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
     from dlc_jupyter.pose3d.board_views import CameraViews, Source
@@ -177,13 +178,17 @@ class Calibrate(Analysis):
             ),
         ] = None
 
+        @field_validator("cameras", "names")
+        @classmethod
+        def _can_be_called(cls, value: Any) -> Any:
+            if wrong := wrong_names([*(value or ())]):
+                raise ValueError(wrong)
+            return value
+
         @model_validator(mode="after")
         def _can_be_done(self) -> Self:
-            for name in (*(self.cameras or ()), *(self.names or ())):
-                if not CAMERA.match(name):
-                    raise ValueError(f"A camera cannot be called {name!r}: use letters, digits, spaces, dots, - and _.")
-            if unclear := unclear_names([*(self.names or self.cameras or ())]):
-                raise ValueError(unclear)
+            if self.unit == SQUARES and self.square not in (None, 1):
+                raise ValueError(f"A square is 1 square wide, not {self.square:g}: give its unit, such as unit=mm.")
             if self.method == "import":
                 if self.square is not None and self.unit is None:
                     raise ValueError(f"Say in which unit a square is {self.square:g} wide: unit=mm, for example.")
@@ -193,7 +198,7 @@ class Calibrate(Analysis):
                 raise ValueError(f"Say how many {missing} the board has.")
             if self.names is not None or self.size is not None:
                 raise ValueError("names and size are for method=import; cameras names them here.")
-            if self.square is None and self.unit not in (None, "squares"):
+            if self.square is None and self.unit not in (None, SQUARES):
                 # Distances would be wrong by the size of a square, and nothing would look wrong.
                 raise ValueError(f"Say how large a square is, in {self.unit}: square=30, for example.")
             if self.marker is not None and self.marker >= (self.square or 1.0):
@@ -220,7 +225,7 @@ def _calibrate(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
         wanted.columns or 0,
         wanted.rows or 0,
         wanted.square or 1.0,
-        wanted.unit or "squares",
+        wanted.unit or SQUARES,
         wanted.marker or 0.0,
         wanted.dictionary,
     )
@@ -297,16 +302,12 @@ def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
     names = wanted.names or ([each.camera for each in job.inputs] if len(job.inputs) > 1 else [])
     size = (wanted.size[0], wanted.size[1]) if wanted.size else None
     rig = calibrations.read([each.path for each in job.inputs], names=names, size=size)
-    for name in rig.names:
-        if not CAMERA.match(name):
-            raise AnalysisFailed(
-                f"The file has a camera {name[:50]!a}, which is no name for a camera here: use letters, digits, "
-                "spaces, dots, - and _.",
-                hint=f"Give the {len(rig)} cameras other names with the parameter names.",
-                kind="CalibrationUnreadable",
-            )
-    if unclear := unclear_names(rig.names):
-        raise AnalysisFailed(unclear, hint="Use the parameter names.", kind="CalibrationUnreadable")
+    if wrong := wrong_names(rig.names):
+        raise AnalysisFailed(
+            wrong,
+            hint=f"Give the {len(rig)} cameras other names with the parameter names.",
+            kind="CalibrationUnreadable",
+        )
     rig = _measured(job, rig)
     job.progress(1, 1, "files")
     return {
@@ -326,7 +327,7 @@ def _measured(job: Job[Calibrate.Parameters], rig: Rig) -> Rig:
     from dlc_jupyter.pose3d import calibrations
 
     unit, square = job.parameters.unit, job.parameters.square
-    if rig.unit not in ("", calibrations.SQUARES):
+    if rig.unit not in ("", SQUARES):
         if unit and (unit != rig.unit or square):
             job.note(f"The file says that it measures in {rig.unit}: it was taken as it is.")
         return rig

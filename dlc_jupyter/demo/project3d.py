@@ -1,32 +1,32 @@
 """Write the demo's 3D project, as `deeplabcut.create_new_project_3d` and `calibrate_cameras` leave it behind.
 
-It names the demo's 2D project by a relative path, so that both may lie anywhere together. The calibration is written
-from the cameras themselves: it is exact.
+It names the demo's 2D project by a relative path, so that both may lie anywhere together. The calibrations are written
+from the cameras themselves: they are exact. DeepLabCut's is in squares of the demo's board, as it calibrates.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dlc_jupyter.demo import CALIBRATION, MODEL, MODEL_3D
+from dlc_jupyter.demo import CALIBRATION, MODEL, MODEL_3D, boards
 from dlc_jupyter.demo.scene import SKELETON
-from dlc_jupyter.pose3d.calibrations import write_stereo_pickle, write_toml
+from dlc_jupyter.pose.project_files import SQUARES
+from dlc_jupyter.pose3d.calibrations import in_unit, write_stereo_pickle, write_toml
 from dlc_jupyter.pose3d.cameras import Rig
 
 TASK, SCORER, DATE = "mouse3d", "demo", "Nov25"
 
 
 def write_project(folder: Path, rig: Rig) -> Path:
-    """Write the project of a rig of two cameras into a folder, and return its config.yaml."""
+    """Write the project of a rig of two cameras, in mm, into a folder, and return its config.yaml."""
     config = folder / MODEL_3D.name
     (folder / "camera_matrix").mkdir(parents=True, exist_ok=True)
     config.write_text(yaml.safe_dump(_config(rig), sort_keys=False), "utf-8")
-    # DeepLabCut itself does not write a unit.
-    write_stereo_pickle(replace(rig, unit=""), folder / "camera_matrix" / "stereo_params.pickle")
+    as_deeplabcut = in_unit(rig, SQUARES, 1 / boards.SQUARE)
+    write_stereo_pickle(as_deeplabcut, folder / "camera_matrix" / "stereo_params.pickle")
     write_toml(rig, folder / CALIBRATION.name)
     return config
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import product
 
-#: What a camera may be called.
-CAMERA = re.compile(r"\w[\w .-]{0,49}\Z")
+_CAMERA = re.compile(r"\w[\w .-]{0,49}\Z")
 
 #: What a result says of each camera, under the camera's name, an underscore, and this.
 CAMERA_FIELDS = (
@@ -17,6 +16,17 @@ CAMERA_FIELDS = (
 
 # Results have fields of their own that are called like those of such cameras: quality_csv_file, scene_frames.
 _NO_CAMERAS = ("quality", "scene")
+
+
+def wrong_names(cameras: Sequence[str]) -> str:
+    """Say which of them no camera may be called, and why; "" where all is well."""
+    for name in cameras:
+        if not _CAMERA.match(name):
+            return (
+                f"A camera cannot be called {name[:50]!r}: its name has up to 50 letters, digits, blanks, dots, "
+                "hyphens and underscores, and begins with a letter or digit."
+            )
+    return unclear_names(cameras)
 
 
 def unclear_names(cameras: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ import yaml
 
 from dlc_jupyter.errors import AnalysisFailed, BadRequest, Conflict
 from dlc_jupyter.pose import calibration_toml
-from dlc_jupyter.pose.camera_names import CAMERA, unclear_names
+from dlc_jupyter.pose.camera_names import wrong_names
 from dlc_jupyter.pose.project_files import CALIBRATION, CAMERA_MATRIX, CONFIG, listed
 from dlc_jupyter.pose.projects import Model, lacking_bodyparts, lacking_network, read_model
 
@@ -183,14 +183,9 @@ def cameras_of(calibration: Path) -> list[str]:
         raise _bad(f"It has one camera only ({names[0][:50]}). A 3D model needs two or more.")
     if len(set(names)) < len(names):
         raise _bad("Two cameras have the same name.")
-    if unclear := unclear_names(names):
-        raise _bad(unclear)
+    if wrong := wrong_names(names):
+        raise _bad(wrong)
     for name, camera in zip(names, cameras, strict=True):
-        if not CAMERA.match(name):
-            raise _bad(
-                f"A camera cannot be called {name[:50]!r}. Its name may have up to 50 letters, digits, blanks, dots, "
-                "hyphens and underscores, and begins with a letter or digit."
-            )
         for field, wanted in _SHAPES.items():
             if not _has_shape(camera[field], wanted):
                 raise _bad(f"{field} of {name} is not what it should be: {' x '.join(map(str, wanted))} numbers.")

@@ -19,6 +19,10 @@ CAMERA_MATRIX = "camera_matrix"
 CALIBRATION = "calibration.toml"
 STEREO = "stereo_params.pickle"
 
+#: The unit of a scene that is measured in sides of the board's squares, as DeepLabCut's own always are.
+SQUARES = "squares"
+_LONGEST_UNIT = 20
+
 #: Larger files are not looked into by a server.
 _MOST_BYTES = 1_000_000
 
@@ -117,6 +121,15 @@ def pickled_texts(path: Path) -> list[str]:
         return [argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)]
     except Exception:  # instructions that there are none of; whoever opens it says what is wrong
         return []
+
+
+def stereo_unit(said: object) -> str:
+    """Return the unit of a `STEREO` that has this as its ``unit``.
+
+    DeepLabCut writes none, and this package "" for an unknown one. What could not be written into other files is none.
+    """
+    ours = isinstance(said, str) and len(said) <= _LONGEST_UNIT and said.isprintable()
+    return str(said) if ours else SQUARES
 
 
 def _is_number(value: Any) -> bool:

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from dlc_jupyter.pose.project_files import (
     pickled_texts,
     read_config,
     read_yaml,
+    stereo_unit,
 )
 
 __all__ = [
@@ -322,7 +324,8 @@ def _calibration(project: Path, cameras: Sequence[str]) -> dict[str, Any]:
                     f"its {STEREO} is of the cameras {texts[0][:100]!r}, but its config.yaml names "
                     f"{'-'.join(cameras)!r}. Calibrate these, in this order."
                 )
-            return {"error": None, "unit": "squares", "source": "DeepLabCut"}
+            unit = stereo_unit(dict(pairwise(texts)).get("unit"))  # a value comes behind its name
+            return {"error": None, "unit": unit, "source": "DeepLabCut"}
         deeplabcut = f" and no {CAMERA_MATRIX}/{STEREO}" if len(cameras) == 2 else ""
         raise Unreadable(f"its cameras have not been calibrated (there is no {CALIBRATION}{deeplabcut}).")
     try:

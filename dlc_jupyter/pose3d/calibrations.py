@@ -18,14 +18,13 @@ import numpy as np
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import calibration_toml
 from dlc_jupyter.pose.calibration_toml import refused
+from dlc_jupyter.pose.project_files import SQUARES, stereo_unit
 from dlc_jupyter.pose3d import opencv_files, pickles
 from dlc_jupyter.pose3d.cameras import Camera, Rig
 
 #: DeepLabCut's file of two calibrated cameras, and the folder of a project in which it lies.
 STEREO = "stereo_params.pickle"
 FOLDER = "camera_matrix"
-#: The unit of a scene that is measured in sides of the board's squares.
-SQUARES = "squares"
 #: Where DeepLabCut cuts undistorted pictures, from 0 to 1; its own default. The points in space do not depend on it.
 ALPHA = 0.4
 
@@ -39,9 +38,7 @@ _MATRICES = (*_STEREO_NEEDED, "E", "F", "R1", "R2", "P1", "P2", "Q")
 _RECTIFIED = {"R1": (3, 3), "R2": (3, 3), "P1": (3, 4), "P2": (3, 4)}
 
 
-def read(
-    path: Path | Sequence[Path], *, names: Sequence[str] = (), size: tuple[int, int] | None = None, unit: str = ""
-) -> Rig:
+def read(path: Path | Sequence[Path], *, names: Sequence[str] = (), size: tuple[int, int] | None = None) -> Rig:
     """Read calibrated cameras.
 
     Parameters
@@ -54,14 +51,12 @@ def read(
         calibration of cameras that are called so, in this order: nothing is renamed there.
     size : (int, int), optional
         Width and height of the cameras' pictures, where an OpenCV file does not say it.
-    unit : str
-        In which the scene is measured, where the file does not say it.
 
     Returns
     -------
     Rig
         The scene's axes are those of the file. For DeepLabCut's they are the rectified first camera's, in squares of
-        the board: those in which `deeplabcut.triangulate` gives its points.
+        the board: those in which `deeplabcut.triangulate` gives its points. Its unit is "" where no file says it.
 
     Raises
     ------
@@ -74,18 +69,18 @@ def read(
         if isinstance(path, Path) and path.is_dir():
             rig = _renamed(_stereo(*_of_project(pickles.loads(contents[0]), names)), names)
         else:
-            rig = _read(contents, names, size, unit)
+            rig = _read(contents, names, size)
         _check(rig)
     return rig
 
 
-def _read(contents: Sequence[bytes], names: Sequence[str], size: tuple[int, int] | None, unit: str) -> Rig:
+def _read(contents: Sequence[bytes], names: Sequence[str], size: tuple[int, int] | None) -> Rig:
     if len(contents) == 1 and contents[0].startswith(b"\x80"):
         return _renamed(_stereo(*_of_pair(pickles.loads(contents[0]), names)), names)
     texts = [_text(content) for content in contents]
     if len(texts) == 1 and not texts[0].lstrip().startswith(("<", "%YAML")) and _is_toml(texts[0]):
-        return _renamed(_toml(texts[0], unit), names)
-    return opencv_files.rig_of([opencv_files.parse(text) for text in texts], names, size, unit)
+        return _renamed(_toml(texts[0]), names)
+    return opencv_files.rig_of([opencv_files.parse(text) for text in texts], names, size)
 
 
 def in_unit(rig: Rig, unit: str, square: float = 1.0) -> Rig:
@@ -120,15 +115,16 @@ def write_toml(rig: Rig, path: Path) -> Path:
 def write_stereo_pickle(rig: Rig, path: Path, *, alpha: float = ALPHA) -> Path:
     """Write two cameras as DeepLabCut's ``calibrate_cameras`` does: its ``stereo_params.pickle``.
 
-    `deeplabcut.triangulate` reads it. Its points come along the axes of the rectified first camera, in the rig's unit;
-    that this is so is written beside what DeepLabCut needs, where `read` finds it and DeepLabCut does not look.
+    `deeplabcut.triangulate` reads it. Its points come along the axes of the rectified first camera, in the rig's unit,
+    which is written beside what DeepLabCut needs, where `read` finds it and DeepLabCut does not look; also where it is
+    not known. Only squares need no word: that is what DeepLabCut's own files are measured in.
 
     Raises
     ------
     AnalysisFailed
         There are more than two cameras, or one is a fisheye: DeepLabCut knows neither.
     """
-    values = stereo_parameters(rig, alpha=alpha) | ({"unit": rig.unit} if rig.unit else {})
+    values = stereo_parameters(rig, alpha=alpha) | ({} if rig.unit == SQUARES else {"unit": rig.unit})
     path.write_bytes(pickle.dumps({"-".join(rig.names): values}, protocol=4))
     return path
 
@@ -242,7 +238,7 @@ def _is_toml(text: str) -> bool:
     return True
 
 
-def _toml(text: str, unit: str) -> Rig:
+def _toml(text: str) -> Rig:
     cameras, metadata = calibration_toml.parse(text)
     made = [
         Camera(
@@ -256,8 +252,7 @@ def _toml(text: str, unit: str) -> Rig:
         )
         for each in cameras
     ]
-    told = calibration_toml.origin(metadata)
-    return Rig(tuple(made), **(told | {"unit": told["unit"] or unit}), up="z" if metadata.get("up") == "z" else "")
+    return Rig(tuple(made), **calibration_toml.origin(metadata), up="z" if metadata.get("up") == "z" else "")
 
 
 def _of_pair(pairs: Any, names: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
@@ -303,9 +298,7 @@ def _stereo(key: str, values: Mapping[str, Any]) -> Rig:
         Camera(own[0], _size(sizes[0]), parts["cameraMatrix1"], parts["distCoeffs1"], upright.T, np.zeros(3)),
         Camera(own[1], _size(sizes[1]), parts["cameraMatrix2"], parts["distCoeffs2"], between @ upright.T, shift),
     )
-    # DeepLabCut itself knows no unit: its boards have squares of length 1.
-    unit = values.get("unit")
-    return Rig(cameras, unit=unit if isinstance(unit, str) and 0 < len(unit) <= 20 else SQUARES, source="DeepLabCut")
+    return Rig(cameras, unit=stereo_unit(values.get("unit")), source="DeepLabCut")
 
 
 def _names_in(key: str) -> tuple[str, str]:

@@ -134,7 +134,7 @@ class _Names:
         return int(pair[0]), int(pair[1])
 
 
-def rig_of(files: Sequence[Mapping[str, Any]], names: Sequence[str], size: tuple[int, int] | None, unit: str) -> Rig:
+def rig_of(files: Sequence[Mapping[str, Any]], names: Sequence[str], size: tuple[int, int] | None) -> Rig:
     """Return the cameras of one file or several, as `parse` returns them.
 
     Three kinds are understood: a stereo pair (``M1``, ``D1``, ``M2``, ``D2``, ``R``, ``T``, in one file or two, as
@@ -160,7 +160,7 @@ def rig_of(files: Sequence[Mapping[str, Any]], names: Sequence[str], size: tuple
         cameras = _pair(together, names, size)
     else:
         cameras = [_one(_Names(each), number, names, size) for number, each in enumerate(files)]
-    return Rig(tuple(cameras), unit=unit, source="OpenCV")
+    return Rig(tuple(cameras), source="OpenCV")
 
 
 def _name(names: Sequence[str], number: int) -> str:

@@ -26,6 +26,7 @@ from tests.pose.videos import ffmpeg
 
 COUNT = 14
 BOARD = {"columns": boards.COLUMNS, "rows": boards.ROWS, "square": boards.SQUARE, "unit": "mm"}
+STEREO = demo.MODEL_3D.parent / "camera_matrix" / "stereo_params.pickle"
 APART = float(np.linalg.norm(RIG.cameras[0].centre - RIG.cameras[1].centre))
 
 
@@ -228,22 +229,19 @@ def test_a_toml_is_imported_as_it_is(bring) -> None:
 
 
 def test_deeplabcut_s_pickle_is_imported_under_the_names_that_are_given(bring) -> None:
-    stereo = demo.MODEL_3D.parent / "camera_matrix" / "stereo_params.pickle"
-    ran = bring({"": stereo}, names="left,right")
+    ran = bring({"": STEREO}, names="left,right")
     assert (ran.result["cameras"], ran.result["unit"], ran.result["error"]) == (["left", "right"], "squares", None)
-    assert_true(calibrations.read(ran.result["calibration_file"]), 1e-6)
     assert ran.result["axes"].startswith("those of left, rectified as DeepLabCut does")
-    wrong = fails(bring, {"": stereo}, names=["left", "right", "top"])
+    wrong = fails(bring, {"": STEREO}, names=["left", "right", "top"])
     assert "has 2 cameras" in wrong.message
 
 
-def test_squares_become_millimetres_knowingly(bring, tmp_path) -> None:
+def test_squares_become_millimetres_knowingly(bring) -> None:
     """DeepLabCut's boards have squares of length 1, and its file does not say how large they were."""
-    pickle = calibrations.write_stereo_pickle(calibrations.in_unit(RIG, "", 1 / 30), tmp_path / "stereo_params.pickle")
-    assert bring({"": pickle}).result["unit"] == "squares"
-    failed = fails(bring, {"": pickle}, unit="mm")
+    assert bring({"": STEREO}).result["distances"][0]["unit"] == "squares"
+    failed = fails(bring, {"": STEREO}, unit="mm")
     assert (failed.kind, "square=30" in failed.hint) == ("SquareUnknown", True)
-    result = bring({"": pickle}, unit="mm", square=30).result
+    result = bring({"": STEREO}, unit="mm", square=30).result
     assert (result["unit"], result["distances"][0]["distance"]) == ("mm", pytest.approx(APART, rel=1e-5))
     assert_true(calibrations.read(result["calibration_file"]), 1e-6)
 
@@ -280,6 +278,12 @@ def test_a_file_of_opencv_for_each_camera_is_imported(bring, tmp_path) -> None:
     assert bring(files, size="640,480", unit="mm").result["unit"] == "mm"
     larger = bring(files, size="640,480", unit="mm", square=30).result
     assert larger["distances"][0]["distance"] == pytest.approx(30 * APART, rel=1e-5)
+    # A unit that nobody knows stays unknown in our own files, and may be told later.
+    for made in ("calibration_file", "stereo_file"):
+        again = bring({"": ran.result[made]})
+        assert (again.result["unit"], again.notes) == ("", ran.notes)
+        told = bring({"": ran.result[made]}, unit="mm").result
+        assert (told["unit"], told["distances"][0]["distance"]) == ("mm", pytest.approx(APART, rel=1e-5))
 
 
 def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(bring, tmp_path) -> None:
@@ -296,7 +300,7 @@ def test_a_file_with_names_that_no_model_may_have_is_refused_until_others_are_gi
     path = tmp_path / "stereo_params.pickle"
     path.write_bytes(pickle.dumps({f"{name}-right": calibrations.stereo_parameters(RIG)}))
     failed = fails(bring, {"": path})
-    assert (failed.kind, ascii(name) in failed.message) == ("CalibrationUnreadable", True)
+    assert (failed.kind, repr(name) in failed.message) == ("CalibrationUnreadable", True)
     assert failed.hint == "Give the 2 cameras other names with the parameter names."
     assert bring({"": path}, names="left,right").result["cameras"] == ["left", "right"]
 
@@ -310,7 +314,7 @@ def test_a_file_whose_cameras_results_would_confuse_is_refused_until_others_are_
         path = calibrations.write_toml(replace(RIG, cameras=cameras), tmp_path / "calibration.toml")
         failed = fails(bring, {"": path})
         assert (failed.kind, says in failed.message) == ("CalibrationUnreadable", True)
-        assert failed.hint == "Use the parameter names."
+        assert failed.hint == "Give the 2 cameras other names with the parameter names."
         assert bring({"": path}, names="left,right").result["cameras"] == ["left", "right"]
 
 
@@ -335,6 +339,8 @@ def test_what_is_no_calibration_is_refused(bring, films) -> None:
         ({"columns": 8, "rows": 5, "dictionary": "4X5_50"}, "4X4_50"),
         ({"columns": 8, "rows": 5, "every": 0}, "at least 1, not 0"),
         ({"method": "import", "square": 30}, "Say in which unit a square is 30 wide"),
+        ({"method": "import", "square": 30, "unit": "squares"}, "A square is 1 square wide, not 30"),
+        ({"columns": 8, "rows": 5, "square": 30, "unit": "squares"}, "A square is 1 square wide, not 30"),
         ({"method": "import", "size": [640]}, "2 values are wanted at least, not 1. For method=import"),
         ({"method": "import", "names": ["left", "a/b"]}, "A camera cannot be called 'a/b'"),
         ({**BOARD, "cameras": {"left": "1a", "../b": "2b"}}, "A camera cannot be called '../b'"),
@@ -352,6 +358,7 @@ def test_a_board_without_a_unit_is_measured_in_squares() -> None:
     cls = find_analysis("calibrate")
     for unit in ({}, {"unit": "squares"}):
         assert cls.validate({"columns": 8, "rows": 5, **unit}).square is None
+    assert cls.validate({"columns": 8, "rows": 5, "unit": "squares", "square": 1}).square == 1
 
 
 def test_only_what_is_imported_may_be_one_file() -> None:

@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from dlc_jupyter import demo
+from dlc_jupyter.demo import boards
 from dlc_jupyter.demo.scene import BODYPARTS, SKELETON
 from dlc_jupyter.demo.stereo import RIG
 from dlc_jupyter.pose.models import Models, read_model
+from dlc_jupyter.pose.project_files import pickled_texts
 from dlc_jupyter.pose3d.calibrations import read
 
 FOLDER = demo.MODEL_3D.parent
@@ -87,16 +89,20 @@ def test_the_calibration_is_that_of_the_cameras() -> None:
 
 
 def test_deeplabcut_s_file_says_the_same_of_both_cameras() -> None:
-    """The scene of a DeepLabCut project is that of its rectified first camera; distances are the same in both."""
+    """The scene of a DeepLabCut project is that of its rectified first camera, in squares of the board."""
     points = np.random.default_rng(0).uniform(-100, 100, (20, 3))
     rig = read(PICKLE)
+    assert rig.unit == "squares"
+    [apart], [expected] = rig.distances(), RIG.distances()
+    assert apart["distance"] * boards.SQUARE == pytest.approx(expected["distance"], rel=1e-5)
+    assert "unit" not in pickled_texts(PICKLE), "DeepLabCut writes none"
     assert np.allclose(rig.cameras[0].translation, 0)
     pixels = RIG.project(points)
     one, two = rig.poses
     first, second = rig.normalised(pixels)
     found = cv2.triangulatePoints(one, two, first.T, second.T)
     theirs = (found[:3] / found[3]).T
-    between = np.linalg.norm(points[:, None] - points, axis=-1)
+    between = np.linalg.norm(points[:, None] - points, axis=-1) / boards.SQUARE
     assert np.allclose(np.linalg.norm(theirs[:, None] - theirs, axis=-1), between, atol=1e-4)
     assert np.allclose(rig.project(theirs), pixels, atol=1e-4)
 

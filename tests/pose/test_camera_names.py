@@ -3,7 +3,7 @@
 import pytest
 
 from dlc_jupyter.analyses.base import find_analysis
-from dlc_jupyter.pose.camera_names import CAMERA_FIELDS, unclear_names
+from dlc_jupyter.pose.camera_names import CAMERA_FIELDS, unclear_names, wrong_names
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,14 @@ def test_names_of_which_results_would_have_the_same_fields_are_refused(cameras, 
 
 
 def test_other_names_are_clear():
-    assert unclear_names(["frame", "individual", "analysed", "h5", "filtered", "a", "a_h5", "a_file"]) == ""
+    assert wrong_names(["frame", "individual", "analysed", "h5", "filtered", "a", "a_h5", "a_file"]) == ""
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "-a", " a", "x" * 51, "lef\ud800t", 'left "1"', "a\n"])
+def test_names_that_are_no_part_of_a_file_name_are_refused_readably(name):
+    said = wrong_names(["left", name])
+    assert repr(name[:50]) in said
+    assert said.isprintable()
 
 
 @pytest.mark.parametrize("analysis", ["calibrate", "triangulate", "label_3d"])

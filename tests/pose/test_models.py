@@ -297,6 +297,14 @@ def test_a_calibration_that_is_none_says_what_is_wrong(three_d, text, says):
     assert str(config.parent) not in refused.value.message
 
 
+@pytest.mark.parametrize(("said", "unit"), [({}, "squares"), ({"unit": "mm"}, "mm"), ({"unit": ""}, "")])
+def test_a_stereo_file_that_says_its_unit_is_believed(three_d, said, unit):
+    config = three_d()
+    content = pickle.dumps({"left-right": {"R": [1.0], "image_shape": [(640, 480)] * 2, **said}})
+    (config.parent / "camera_matrix/stereo_params.pickle").write_bytes(content)
+    assert Models({"arm": str(config)}, "").find("arm").calibration["unit"] == unit
+
+
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 def test_deeplabcuts_calibration_of_other_cameras_is_none(three_d, protocol):
     config = three_d()
