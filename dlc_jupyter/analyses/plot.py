@@ -79,11 +79,8 @@ class Plot(AfterPoses):
             smoothed = filters.filter_poses(network, poses, recording.video, filters.Filter())
             h5 = smoothed.h5
             notes += smoothed.notes
-        marked = recording.wanted.mark
-        times, note = (
-            clock.times_of(media, range(poses.rows), marked=marked),
-            clock.lacking_times(media, poses.rows, marked=marked),
-        )
+        times = clock.times_of(media, range(poses.rows), marked=recording.wanted.mark)
+        note = clock.lacking_times(media, poses.rows, marked=recording.wanted.mark)
         width, height = movement.analysed_size(poses.file("_meta.pickle"), media)
         pcutoff = wanted.pcutoff
         if pcutoff is None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from dlc_jupyter._version import __version__
 from dlc_jupyter.analyses.base import Analysis, InputFile, Job, PosesOf
 from dlc_jupyter.analyses.base import Parameters as BaseParameters
+from dlc_jupyter.analyses.marking import NO_MARK, marking_mentioned, unreadable_frames
 from dlc_jupyter.analyses.provenance import provenance_of, versions
 from dlc_jupyter.analyses.refusals import refused
 from dlc_jupyter.pose.limits import check_cropping, check_start
@@ -288,6 +289,8 @@ def open_video(job: Job[Any], number: int = 0, wanted: PosesOf | None = None, *,
     media = inspect(given.path)
     job.tell_media(given.file_id, media.as_json())
     notes = media.check_whole(stop, marked=wanted.mark)
+    if wanted.mark and not media.markable:
+        job.note(NO_MARK)
     network = Network(
         config=wanted.config,
         **{**wanted.parameters(), "device": job.device},
@@ -317,25 +320,19 @@ def find_poses(
     from dlc_jupyter.pose.cropping import part_of
     from dlc_jupyter.pose.network import COMPACT
 
-    job = recording.job
+    job, media = recording.job, recording.media
     about = {"video": recording.input.file_id, "dlc_jupyter": __version__}
     span = span or Span(*(recording.wanted.frames or ()))
-    task = Task(recording.video, recording.media, recording.network, span, recording.wanted.mark, about)
+    task = Task(recording.video, media, recording.network, span, recording.wanted.mark, about)
     made, kept = recording.folder(job.scratch / "made"), recording.folder(job.kept)
     for folder in (made.parent, kept):
         folder.mkdir(exist_ok=True)
-    poses = analyze(task, made, kept, save_as_csv=save_as_csv, progress=progress)
-    cropping = part_of(poses.file("_meta.pickle"), recording.media)
-    compact.write(poses.h5, poses.folder / COMPACT, poses.rows, cropping=cropping)
-    poses.notes.extend((*recording.notes, *_unreadable(poses.unreadable)))
+    with marking_mentioned(job.parameters, media):
+        poses = analyze(task, made, kept, save_as_csv=save_as_csv, progress=progress)
+    cropping, first = part_of(poses.file("_meta.pickle"), media), media.first(marked=recording.wanted.mark)
+    compact.write(poses.h5, poses.folder / COMPACT, poses.rows, first=first, cropping=cropping)
+    poses.notes.extend((*recording.notes, *unreadable_frames(poses.unreadable)))
     return poses
-
-
-def _unreadable(numbers: Sequence[int]) -> Iterator[str]:
-    if numbers:
-        frames = ", ".join(str(each) for each in numbers[:10])
-        more = f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
-        yield f"{len(numbers)} frames could not be decoded and have rows of NaN (counted from 0): {frames}{more}."
 
 
 def beyond(stop: int | None, frames: int, what: str = "video") -> Iterator[str]:

@@ -141,7 +141,7 @@ def _further(recording: Recording, wanted: Video.Parameters, poses: Poses, looke
     if not wanted.formats:
         return {}
     found, stem = tracks.from_h5(poses.h5, range(looked_at.start, poses.rows, looked_at.step)), poses.file("").name
-    times = clock.times_of(media, range(poses.rows), marked=wanted.on_bad_frame == "mark")
+    times = clock.times_of(media, range(poses.rows), marked=recording.wanted.mark)
     cropping = part_of(poses.file("_meta.pickle"), media)
     made: dict[str, Path] = {}
     if "parquet" in wanted.formats:

@@ -39,8 +39,10 @@ class PosesHandler(DLCHandler):
                 "the likelihood, as 32-bit floats, little-endian, NaN where unknown. The header has `scorer`, `points` "
                 "(individual, empty for a single animal, and body part), `frames` (how many have poses so far), "
                 "`start`, `count`, `analysis_id` and `state`: while that is `running`, or `queued` again, there are "
-                "more to come; and `cropping` where only a part of the picture was analysed: x1, x2, y1, y2 in pixels, "
-                "and the points count from (x1, y1).",
+                "more to come; `first`, which frame of the video the poses' frame 0 is: 0, unless frames at its start "
+                "cannot be decoded and have no poses (with `on_bad_frame=mark` they have NaN), so that who draws adds "
+                "it to the frames' numbers; and `cropping` where only a part of the picture was analysed: x1, x2, y1, "
+                "y2 in pixels, and the points count from (x1, y1).",
                 {"type": "string", "format": "binary"},
                 content_type="application/octet-stream",
             )

@@ -175,6 +175,7 @@ def _about(task: Task, built: runners.Runners) -> dict[str, Any]:
         "cropping": (part := built.part(task.media)) and list(part),
         "span": [task.span.start, task.span.step],
         "mark": task.mark,
+        "first": task.media.first(marked=task.mark),
         "deeplabcut": deeplabcut.__version__,
         "torch": torch.__version__,
     }

@@ -1,7 +1,7 @@
 """When the frames of a video are shown to which rows of poses, or pictures, belong.
 
 Row i is the i-th picture that a decoder makes. That is not frame i of the container where the first frames cannot be
-decoded (`Media.leading`), unless those were marked and have rows too.
+decoded (`Media.leading`), unless those were marked and have rows too (`Media.first`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def times_of(media: Media, rows: Sequence[int], *, marked: bool = False) -> Time
     rows : sequence of int
         Their numbers, counted from 0.
     marked : bool
-        Whether frames that cannot be decoded have rows.
+        Whether frames that cannot be decoded are to have rows, as far as they can.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def times_of(media: Media, rows: Sequence[int], *, marked: bool = False) -> Time
         the usual distance: a stream may hold a frame more than it has times for.
     """
     times = np.asarray(media.times)
-    frames = np.asarray(rows, int) + (0 if marked else media.leading)
+    frames = np.asarray(rows, int) + media.first(marked=marked)
     known = np.minimum(frames, len(times) - 1)
     found: Times = times[known] + media.gap * (frames - known)
     return found
@@ -38,7 +38,7 @@ def times_of(media: Media, rows: Sequence[int], *, marked: bool = False) -> Time
 
 def lacking_times(media: Media, rows: int, *, marked: bool = False) -> str:
     """Return what the user should know of the times of the first `rows` rows; "" where there is nothing."""
-    frames = rows + (0 if marked else media.leading)
+    frames = rows + media.first(marked=marked)
     if frames <= media.frames:
         return ""
     return (

@@ -15,9 +15,9 @@ bytes  what
 …      for each frame, for each point: x, y (pixels) and likelihood, float32; NaN where unknown
 ====== ======================================================================================
 
-The header has ``scorer``, ``points``, ``frames`` and, where only a part of the picture was analysed, ``cropping``: what
-`Source` says of them. Who draws on the whole picture adds cropping's x1 and y1. An answer for a range of frames has
-``start`` and ``count`` as well.
+The header has ``scorer``, ``points``, ``frames``, ``first`` and, where only a part of the picture was analysed,
+``cropping``: what `Source` says of them. Who draws on the video adds ``first`` to the numbers of frames, and on its
+whole picture cropping's x1 and y1 to the points. An answer for a range of frames has ``start`` and ``count`` as well.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ class Source:
     points : sequence of (str, str)
         The individual ("" for a single animal) and the body part of each point.
     frames : int
-        How many frames have poses so far, from the first one of the video.
+        How many frames have poses so far, from the one on that row 0 is.
+    first : int or None
+        Which frame of the video row 0 is: 0, but for the frames at its start that cannot be decoded and have no rows
+        (`dlc_jupyter.pose.media.Media.first`). Files written before there was this do not say.
     cropping : sequence of int or None
         x1, x2, y1, y2 in pixels of the video's picture, where only that part of it was analysed: the points count from
         (x1, y1). None for the whole picture; files written before there was this do not say.
@@ -62,6 +65,7 @@ class Source:
     scorer: str
     points: Sequence[Sequence[str]]
     frames: int
+    first: int | None
     cropping: Sequence[int] | None
 
     def read(self, start: int, stop: int) -> bytes:
@@ -91,7 +95,8 @@ class Finished(Source):
             _magic, _version, length = _START.unpack(start)
             header = json.loads(file.read(length))
         begin = _START.size + length
-        return cls(path, header["scorer"], header["points"], header["frames"], header.get("cropping"), begin)
+        about = (header["scorer"], header["points"], header["frames"], header.get("first"), header.get("cropping"))
+        return cls(path, *about, begin)
 
     def read(self, start: int, stop: int) -> bytes:
         """See `Source.read`."""
@@ -104,7 +109,7 @@ class Finished(Source):
 class Growing(Source):
     """The records of an analysis that is running. Before they are made tracks of, animals may change places."""
 
-    first: int = 0
+    start: int = 0
     step: int = 1
     itemsize: int = 0
     fields: Sequence[Sequence[Any]] = ()
@@ -129,14 +134,15 @@ class Growing(Source):
             at += count * int(kind[2:])
         lines = path.with_suffix(".log").read_bytes().split(b"\n")[:-1]
         rows = json.loads(lines[-1])["rows"] if lines else 0
-        first, step = about["span"]
+        start, step = about["span"]
         return cls(
             path.with_suffix(".bin"),
             about["scorer"],
             about["points"],
-            first + (rows - 1) * step + 1 if rows else 0,
+            start + (rows - 1) * step + 1 if rows else 0,
+            about.get("first"),
             about.get("cropping"),
-            first,
+            start,
             step,
             at,
             [each for each in fields if each[0] in ("bodyparts", "unique_bodyparts")],
@@ -149,7 +155,7 @@ class Growing(Source):
         parts = []
         with self.path.open("rb") as file:
             for frame in range(start, stop):
-                row, rest = divmod(frame - self.first, self.step)
+                row, rest = divmod(frame - self.start, self.step)
                 if rest or row < 0:
                     parts.append(missing)
                 else:
@@ -183,6 +189,8 @@ def answer(source: Source, start: int, stop: int, **more: Any) -> bytes:
 
 def _head(source: Source, **more: Any) -> bytes:
     header = {"scorer": source.scorer, "points": list(source.points), "frames": source.frames, **more}
+    if source.first is not None:
+        header["first"] = source.first
     if source.cropping is not None:
         header["cropping"] = list(source.cropping)
     text = json.dumps(header).encode()
@@ -190,14 +198,14 @@ def _head(source: Source, **more: Any) -> bytes:
     return _START.pack(MAGIC, VERSION, len(text)) + text
 
 
-def write(h5: Path, target: Path, frames: int, *, cropping: Sequence[int] | None = None) -> None:
+def write(h5: Path, target: Path, frames: int, *, first: int = 0, cropping: Sequence[int] | None = None) -> None:
     """Write the poses of one of DeepLabCut's ``.h5`` files.
 
     Parameters
     ----------
     frames : int
         How many frames of the video the poses go through; where the table has no row for one, it is NaN.
-    cropping : sequence of int, optional
+    first, cropping : int and sequence of int, optional
         See `Source`.
 
     Raises
@@ -210,7 +218,7 @@ def write(h5: Path, target: Path, frames: int, *, cropping: Sequence[int] | None
     from dlc_jupyter.pose.tables import PoseTable
 
     table = PoseTable(h5)
-    source = Source(target, table.scorer, table.points, frames, cropping)
+    source = Source(target, table.scorer, table.points, frames, first, cropping)
     with full_disk_explained("The poses could not be written."), target.open("wb") as file:
         file.write(_head(source))
         for _, values in table.pieces(range(frames)):

@@ -24,7 +24,7 @@ import numpy as np
 
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.clock import times_of
-from dlc_jupyter.pose.media import MARKABLE, REPAIR, Media, nearest, seconds
+from dlc_jupyter.pose.media import REPAIR, Media, nearest, seconds
 from dlc_jupyter.pose.memory import lacking, lacking_here, physical
 
 Pictures = np.ndarray[Any, np.dtype[np.uint8]]
@@ -128,7 +128,7 @@ class Frames:
     ahead : int
         Batches that may be decoded and not yet used; only one where all of them would take 2 GiB.
     mark : bool
-        Go on behind a frame that cannot be decoded, see `Batch.unreadable`.
+        Go on behind a frame that cannot be decoded, see `Batch.unreadable`; where that can be: see `Media.markable`.
     allocate : callable, optional
         Returns an array of uint8 of the shape that it is given, such as one in page-locked memory.
 
@@ -156,7 +156,7 @@ class Frames:
         self.path, self.media, self.size = path, media, size
         self.start, self.stop, self.step = start, stop, step
         self._crop = crop
-        self._mark = mark and media.container in MARKABLE
+        self._mark = mark and media.markable
         #: When each frame read so far is shown by the word of the decoder, in seconds; skipped ones count.
         self.shown: array[float] = array("d")
         #: Numbers of the frames without a picture, so far.
@@ -363,7 +363,7 @@ class _Filling:
 
 
 def _name(media: Media, number: int, marked: bool) -> str:
-    frame = number + (0 if marked else media.leading)
+    frame = number + media.first(marked=marked)
     shown = seconds(times_of(media, [number], marked=marked)[0])
     return f"Frame {frame} of the video (counted from 0; {shown})"
 

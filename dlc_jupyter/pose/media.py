@@ -30,9 +30,8 @@ from dlc_jupyter.pose.promises import Contents, hole
 AGAIN = "Copy or record it again, or upload it again if the upload was cut off."
 REPAIR = "Repair it with ffmpeg (ffmpeg -i video.mp4 -c:v libx264 -crf 17 repaired.mp4) and analyse the new file."
 
-#: What else can be done where the container lists every frame, so that one that cannot be decoded still has its place.
-MARK = " Or ask for it with on_bad_frame=mark (video, label, plot, filter): such frames have rows of NaN then."
-MARKABLE = ("mov",)
+#: Containers that list every frame, so that one that cannot be decoded still has its place: MP4 and MOV.
+_MARKABLE = ("mov",)
 
 #: How much two decoders' pictures of one frame may differ on average, of 255. Rounding makes less than 2.
 INTERLACED_DIFFERENCE = 12
@@ -100,6 +99,21 @@ class Media:
         return self.frames - self.leading - self.placeholders
 
     @property
+    def markable(self) -> bool:
+        """Whether frames that cannot be decoded can have rows: the container says where their places are."""
+        return self.container in _MARKABLE
+
+    def first(self, *, marked: bool) -> int:
+        """Return which frame row 0 is, counted from 0.
+
+        Parameters
+        ----------
+        marked : bool
+            Whether frames that cannot be decoded are to have rows. Where the video is not `markable` they have none.
+        """
+        return 0 if marked and self.markable else self.leading
+
+    @property
     def duration(self) -> float:
         """From the first frame to the end of the last one, in seconds."""
         return self.times[-1] + self.gap
@@ -142,7 +156,7 @@ class Media:
         list of str
             What the user should know: that the file ends too early, where that is behind `stop`.
         """
-        there = self.frames if marked and self.container in MARKABLE else self.decodable
+        there = self.frames if marked and self.markable else self.decodable
         notes = []
         if self.cut:
             should = "it breaks off within a frame"
@@ -161,10 +175,6 @@ class Media:
         if self.damage:
             raise AnalysisFailed(f"The video is damaged: {self.damage}.", hint=REPAIR, kind="VideoDamaged")
         return notes
-
-    @property
-    def _repair(self) -> str:
-        return REPAIR + MARK if self.container in MARKABLE else REPAIR
 
     def account(self, rows: int, shown: Sequence[float], stop: int | None = None) -> list[str]:
         """Check that every frame has its row.
@@ -204,7 +214,7 @@ class Media:
             raise AnalysisFailed(
                 f"The analysis stopped at frame {at}, counted from 0 ({seconds(self.times[at])}), which could not be "
                 f"decoded; the video goes on to frame {self.frames - 1} ({seconds(self.times[-1])}).",
-                hint=self._repair,
+                hint=REPAIR,
                 kind="VideoCutShort",
             )
         return self._account_inside(shown)
@@ -240,7 +250,7 @@ class Media:
                 f"{_count(len(lost))} of {self.frames} could not be decoded, the first at "
                 f"{seconds(times[lost[0]])} (frame {lost[0]}, counted from 0): all rows after it would belong to other "
                 "frames.",
-                hint=self._repair,
+                hint=REPAIR,
                 kind="VideoDamaged",
             )
         before = int(np.count_nonzero(missing & (at == 0)))

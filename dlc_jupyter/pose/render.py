@@ -164,8 +164,9 @@ def render(
 ) -> None:
     """Decode the first `rows` frames of a video, draw on each from `start` on, and write these as H.264.
 
-    Row i of poses is the i-th frame that can be decoded, which need not be frame i: see `Media.leading`. So the frames
-    are counted here as they were there.
+    Row i of poses is the i-th frame that can be decoded, which need not be frame i: see `Media.leading`. With `mark` it
+    is frame i, where the container says where that is (`Media.first`). So the frames are counted here as they were
+    there.
 
     Raises
     ------

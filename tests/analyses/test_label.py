@@ -11,12 +11,11 @@ import pandas as pd
 import pytest
 
 from dlc_jupyter.analyses.poses import PoseParameters
-from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import compat
 from dlc_jupyter.pose.containers import boxes
 from dlc_jupyter.pose.media import inspect
 from tests.analyses.conftest import FRAMES
-from tests.pose.videos import blank, cut, ffmpeg, probe
+from tests.pose.videos import cut, ffmpeg, probe
 
 pytestmark = pytest.mark.deeplabcut
 
@@ -212,25 +211,6 @@ def test_a_deeplabcut_that_draws_otherwise_is_told_of(run, clip, monkeypatch):
     (note,) = ran.notes
     assert "CreateVideo differs" in note
     assert ran.result["provenance"]["fallbacks"] == []  # the poses were made as always
-
-
-@pytest.mark.parametrize("name", ["label", "plot", "filter"])
-def test_marked_poses_are_drawn_plotted_and_smoothed(run, clip, name, tmp_path):
-    damaged = blank(clip, 0.7, 6000, tmp_path / "zeros.mp4")
-    poses = run("video", damaged, on_bad_frame="mark")
-    bad = poses.result["unreadable_frames"]
-    assert 0 < len(bad) < FRAMES
-    poses.result["provenance"]["notes"] = [note for note in poses.notes if "could not be decoded" in note]
-    for given in (poses, None):
-        ran = run(name, damaged, on_bad_frame="mark", poses=given)
-        assert ran.result["poses_from"] == ("an-earlier-one" if given else None)
-        assert ran.result["frames"] == FRAMES
-        assert [note for note in ran.notes if f"(counted from 0): {bad[0]}" in note]
-        if name == "label":
-            shown = pictures(ran.result["video_file"])
-            assert [number for number, each in enumerate(shown) if each.max() < 40] == bad
-    with pytest.raises(AnalysisFailed, match="stopped at frame"):
-        run(name, damaged)
 
 
 def test_poses_of_which_a_file_is_gone_are_made_anew(run, clip):

@@ -9,11 +9,11 @@ import pytest
 from dlc_jupyter.pose.clock import lacking_times, times_of
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import Media, inspect
-from tests.pose.videos import WHOLE, cut_open, decode
+from tests.pose.videos import WHOLE, cut_open, decode, ffmpeg
 
 
-def media(times, **more) -> Media:
-    return Media("mov", "h264", 64, 48, Fraction(10), array("d", times), 0.1, False, False, **more)
+def media(times, container="mov", **more) -> Media:
+    return Media(container, "h264", 64, 48, Fraction(10), array("d", times), 0.1, False, False, **more)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,14 @@ def media(times, **more) -> Media:
 def test_rows_have_the_times_of_their_frames(leading, rows, marked, times):
     video = media([0, 0.1, 0.4], leading=leading)
     assert times_of(video, rows, marked=marked).tolist() == pytest.approx(times)
+
+
+@pytest.mark.parametrize("container", ["matroska", "mpegts", "avi"])
+def test_where_frames_that_cannot_be_decoded_have_no_places_their_rows_are_not_there_whatever_is_wanted(container):
+    video = media([0, 0.1, 0.4], container, leading=1)
+    assert times_of(video, range(2), marked=True).tolist() == pytest.approx([0.1, 0.4])
+    assert lacking_times(video, 2, marked=True) == ""
+    assert lacking_times(video, 3, marked=True)
 
 
 def test_rows_without_a_time_of_their_own_are_told_of():
@@ -70,3 +78,14 @@ def test_and_where_the_first_frames_cannot_be_decoded(tmp_path):
     assert list(batches(path, mark=True)) == [(row, pytest.approx(row / 30)) for row in range(count)]
     with Frames(path, inspect(path)) as frames:
         assert frames.name(0) == f"Frame {leading} of the video (counted from 0; {leading / 30:.2f} s)"
+
+
+def test_and_where_these_cannot_be_marked(tmp_path):
+    path, leading, _source = cut_open(tmp_path / "cut.mp4")
+    matroska = ffmpeg(["-i", str(path), "-c", "copy", "-copyts"], tmp_path / "cut.mkv")
+    found = inspect(matroska)
+    assert (found.leading, found.markable) == (leading, False)
+    rows = range(found.frames - leading)
+    expected = [(row, pytest.approx((row + leading) / 30, abs=1e-3)) for row in rows]
+    assert list(batches(matroska, mark=True)) == list(batches(matroska)) == expected
+    assert times_of(found, rows, marked=True).tolist() == [time for _row, time in expected]

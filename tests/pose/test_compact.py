@@ -80,11 +80,23 @@ def test_where_the_points_of_a_cropped_video_begin(tmp_path, table):
     assert len(numbers) == 2
 
 
+def test_which_frame_of_the_video_row_0_is(tmp_path, table):
+    table(5, False).to_hdf(tmp_path / "poses.h5", key="df_with_missing")
+    write(tmp_path / "poses.h5", tmp_path / "poses.dlcp", 5, first=3)
+    assert parse(answer(Finished.open(tmp_path / "poses.dlcp"), 1, 3))[0]["first"] == 3
+    about = {"scorer": "net", "points": [["", "a"]], "span": [2, 1], "first": 3}
+    with Rows(tmp_path, about) as rows:
+        rows.append([{"bodyparts": np.zeros((1, 1, 3), np.float32)}])
+        rows.flush()
+    header = parse(answer(Growing.open(tmp_path), 0, 9))[0]
+    assert (header["first"], header["count"]) == (3, 3)
+
+
 def test_of_the_whole_picture_and_of_files_written_before_nothing_is_said(tmp_path, table):
     table(5, False).to_hdf(tmp_path / "poses.h5", key="df_with_missing")
     write(tmp_path / "poses.h5", tmp_path / "poses.dlcp", 5)
     content = (tmp_path / "poses.dlcp").read_bytes()
-    assert set(parse(content)[0]) == {"scorer", "points", "frames"}  # all that there was
+    assert set(parse(content)[0]) == {"scorer", "points", "frames", "first"}
     assert "cropping" not in parse(answer(Finished.open(tmp_path / "poses.dlcp"), 0, 5))[0]
 
 
