@@ -20,7 +20,7 @@ import numpy as np
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.frames import Frames
 from dlc_jupyter.pose.media import Media, inspect, seconds
-from dlc_jupyter.pose3d.boards import Board, Corners, NotSeen, Picture
+from dlc_jupyter.pose3d.boards import Board, Corners, NotSeen, Other, Picture
 from dlc_jupyter.pose3d.multiview import check_beginnings, check_rates
 
 #: Into so many pictures of a video is looked, unless it is said which ones.
@@ -35,6 +35,13 @@ _TRIED = 16
 #: So many answers to that are enough.
 _AGREEING = 3
 
+#: What may be wrong where a board is nowhere to be seen.
+_CHECK = {
+    "checkerboard": "Check columns and rows (corners within it, not squares), that the whole board with a white rim is "
+    "in the picture, and that it is sharp and evenly lit.",
+    "charuco": "Check columns and rows (squares), the dictionary and the marker's side, that enough of the board is in "
+    "the picture, and that it is sharp and evenly lit.",
+}
 _MOMENTS = "Give the same number for every camera, in the same order: picture by picture the same moment."
 
 
@@ -79,8 +86,8 @@ class CameraViews:
         Which picture, or which frame of the video, each of `labels` is: counted from 0.
     notes : list of str
         What the user should know of the videos.
-    instead : str
-        What board is seen where the one that was named was not found in most pictures, in words; else "".
+    instead : Other, optional
+        What board is seen, where the one that was named was not found in most pictures.
     """
 
     camera: str
@@ -90,7 +97,7 @@ class CameraViews:
     left_out: dict[int, str] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    instead: str = ""
+    instead: Other | None = None
     _kept: dict[int, bytes] = field(default_factory=dict)
     _every: int = 1
 
@@ -151,47 +158,76 @@ def look(
         sizes within a camera (``SizeChanges``), no readable picture (``NotAPicture``), a video that cannot be read or
         is damaged, or a board that is nowhere to be seen (``BoardNotFound``).
     """
-    names = [source.camera for source in sources]
-    if len(set(names)) != len(names):
-        raise AnalysisFailed(f"Two cameras have the same name: {', '.join(names)}.", hint="Name them apart.")
-    if len(sources) < 2:
-        raise AnalysisFailed(
-            "One camera alone has nothing to be seen in three dimensions with.",
-            hint="Give what two or more cameras have recorded at the same time.",
-            kind="TooFewCameras",
-        )
+    _check_cameras([source.camera for source in sources])
     readers = [_reader(source) for source in sources]
     count = _common_length(readers, truncate)
     videos = [reader for reader in readers if isinstance(reader, _Video)]
     notes = _check_moments(videos, truncate)
     step = (every or max(1, count // LOOKED_INTO)) if videos else 1
     numbers = range(0, count, step)
-    total, looked = len(numbers) * len(readers), 0
-    found = []
+    total = len(numbers) * len(readers)
+    found: list[CameraViews] = []
     with ThreadPoolExecutor(min(_TOGETHER, os.cpu_count() or 1)) as pool:
         for reader in readers:
+            before = len(numbers) * len(found)
             views = CameraViews(reader.source.camera)
-            others: list[str] = []
-            tried = 0
-            for some in reader.read(numbers):
-                for number, (grey, seen) in zip(some.numbers, pool.map(_find(board), some.pictures), strict=True):
-                    views.numbers.append(number)
-                    _take(views, number // step, reader.label(number), grey, seen)
-                if views.mostly_not and len(views.labels) * _TRIED > tried * len(numbers) and len(others) < _AGREEING:
-                    without = [at for at, number in enumerate(some.numbers) if number // step not in views.corners]
-                    others += _instead(board, some.pictures[without[0]]) if without else []
-                    tried += 1
-                looked += len(some.numbers)
-                progress(looked, total)
-            views.notes += [f"{views.camera}: {note}" for note in reader.notes]
+            for done in _look_through(board, reader, numbers, views, pool):
+                progress(before + done, total)
             found.append(views)
-            views.instead = _agreed(views, others)
-            _check_found(board, views)
-            if views.instead:
-                usable = f"{len(views.corners)} of {len(views.labels)} pictures"
-                views.notes.append(f"{views.camera}: the board was found in {usable}; in others {views.instead}.")
     found[0].notes += notes
     return found
+
+
+def _look_through(
+    board: Board, reader: _Pictures | _Video, numbers: range, views: CameraViews, pool: ThreadPoolExecutor
+) -> Iterator[int]:
+    """Look for the board in what one camera has recorded; yield now and then how many pictures were looked into."""
+    others = _Others(board, len(numbers))
+    for some in reader.read(numbers):
+        without = []
+        for number, (grey, seen) in zip(some.numbers, pool.map(_find(board), some.pictures), strict=True):
+            views.numbers.append(number)
+            _take(views, number // numbers.step, reader.label(number), grey, seen)
+            if grey is not None and isinstance(seen, str):
+                without.append(grey)
+        others.look(views, without)
+        yield len(views.labels)
+    views.notes += [f"{views.camera}: {note}" for note in reader.notes]
+    views.instead = others.usual(views)
+    _check_found(board, views)
+    if views.instead:
+        usable = f"{len(views.corners)} of {len(views.labels)} pictures"
+        views.notes.append(f"{views.camera}: the board was found in {usable}; in others {views.instead}.")
+
+
+class _Others:
+    """Other boards in the pictures of a camera, where the one that was named is mostly not to be seen."""
+
+    def __init__(self, board: Board, total: int) -> None:
+        self._board, self._total = board, total
+        self._seen: list[Other] = []
+        self._tried = 0
+
+    def look(self, views: CameraViews, without: Sequence[Picture]) -> None:
+        """Look into one of the pictures without the named board, if it is time: those that are tried lie far apart."""
+        due = len(views.labels) * _TRIED > self._tried * self._total
+        if not views.mostly_not or not due or len(self._telling(views)) >= _AGREEING:
+            return
+        self._tried += 1
+        other = self._board.instead(without[0]) if without else None
+        self._seen += [other] if other else []
+
+    def usual(self, views: CameraViews) -> Other | None:
+        """Return what is seen most. Where the named board is seen too, one look may have seen a part of the other."""
+        telling = self._telling(views)
+        if not telling or not views.mostly_not:
+            return None
+        usual = max(telling, key=telling.count)
+        return usual if not views.corners or telling.count(usual) > 1 else None
+
+    def _telling(self, views: CameraViews) -> list[Other]:
+        """Return those that are boards of their own: where the named board is seen at all, parts of it are none."""
+        return [each for each in self._seen if not (views.corners and each.part)]
 
 
 def _find(board: Board) -> Callable[[Picture | None], tuple[Picture | None, Corners | str]]:
@@ -204,19 +240,6 @@ def _find(board: Board) -> Callable[[Picture | None], tuple[Picture | None, Corn
             return grey, str(reason)
 
     return find
-
-
-def _instead(board: Board, grey: Picture | None) -> list[str]:
-    other = "" if grey is None else board.instead(grey)
-    return [other] if other else []
-
-
-def _agreed(views: CameraViews, others: Sequence[str]) -> str:
-    """Return what is seen instead. Where the named board is seen too, one look may have seen a part of it."""
-    if not others or not views.mostly_not:
-        return ""
-    usual = max(others, key=list(others).count)
-    return usual if not views.corners or list(others).count(usual) > 1 else ""
 
 
 def _take(views: CameraViews, number: int, label: str, grey: Picture | None, seen: Corners | str) -> None:
@@ -251,17 +274,27 @@ def _check_found(board: Board, views: CameraViews) -> None:
         return
     reasons = list(views.left_out.values())
     usual = max(set(reasons), key=reasons.count)
-    seen = f" Instead, {views.instead}." if views.instead else ""
+    seen = f" Instead, {views.instead.seen}." if views.instead else ""
     count = len(views.labels)
     raise AnalysisFailed(
         f"In none of the {count} pictures of {views.camera} is there a {board} that can be used: {usual}.{seen}",
-        hint="Check columns and rows (of a checkerboard: corners within it, not squares), that the whole board with a "
-        "white rim is in the picture, and that it is sharp and evenly lit.",
+        hint=_CHECK[board.kind],
         kind="BoardNotFound",
     )
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _check_cameras(names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise AnalysisFailed(f"Two cameras have the same name: {', '.join(names)}.", hint="Name them apart.")
+    if len(names) < 2:
+        raise AnalysisFailed(
+            "One camera alone has nothing to be seen in three dimensions with.",
+            hint="Give what two or more cameras have recorded at the same time.",
+            kind="TooFewCameras",
+        )
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,28 @@ class Corners:
 
 
 @dataclass(frozen=True)
+class Other:
+    """Another board that a picture seems to show.
+
+    Attributes
+    ----------
+    seen : str
+        What is seen: "a board of 9 x 6 inner corners is seen".
+    advice : str
+        What to do: "check columns and rows".
+    part : bool
+        Whether it may be a part of the board that was named, the rest of which is hidden.
+    """
+
+    seen: str
+    advice: str
+    part: bool
+
+    def __str__(self) -> str:
+        return f"{self.seen}: {self.advice}"
+
+
+@dataclass(frozen=True)
 class Board:
     """A board as it was printed.
 
@@ -182,8 +204,8 @@ class Board:
             raise NotSeen(f"the squares of the board are only {found.spacing:.1f} pixels wide")
         return found
 
-    def instead(self, grey: Picture) -> str:
-        """Say what board is seen where this one is not, in words; "" for nothing like it."""
+    def instead(self, grey: Picture) -> Other | None:
+        """Return what board is seen where this one is not; None for nothing like it."""
         return _other_charuco(grey, self) if self.kind == "charuco" else _other_checkerboard(grey, self)
 
 
@@ -266,17 +288,19 @@ def _lightness_of_first(grey: Picture, grid: Array) -> float:
     return float(light[as_first].mean() - light[~as_first].mean())
 
 
-def _other_checkerboard(grey: Picture, board: Board) -> str:
+def _other_checkerboard(grey: Picture, board: Board) -> Other | None:
     import cv2
 
     flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_LARGER
     found, corners, meta = cv2.findChessboardCornersSBWithMeta(grey, (3, 3), flags)
     if not found or corners is None or meta is None:
-        return ""
-    rows, columns = meta.shape[:2]
-    if sorted((rows, columns)) == sorted(board.shape):
-        return ""
-    return f"a board of {max(rows, columns)} x {min(rows, columns)} inner corners is seen"
+        return None
+    short, long = sorted(meta.shape[:2])
+    least, most = sorted(board.shape)
+    if (short, long) == (least, most):
+        return None
+    seen = f"a board of {long} x {short} inner corners is seen"
+    return Other(seen, "check columns and rows", part=short <= least and long <= most)
 
 
 # -- ChArUco ---------------------------------------------------------------------------------------------------------
@@ -340,7 +364,7 @@ def _spacing(board: Board, numbers: Numbers, pixels: Array) -> float:
     return float(np.median(np.linalg.norm(pixels[first] - pixels[second], axis=-1))) if len(first) else float("inf")
 
 
-def _other_charuco(grey: Picture, board: Board) -> str:
+def _other_charuco(grey: Picture, board: Board) -> Other | None:
     import cv2
 
     best, most = "", 3
@@ -351,7 +375,7 @@ def _other_charuco(grey: Picture, board: Board) -> str:
         if count > most and count > most * 1.2:
             best, most = name, count
     if best == board.dictionary:
-        return (
-            f"markers of {best} are seen, but not placed as on such a board: check columns, rows and the marker's side"
-        )
-    return f"markers of {best} are seen, not of {board.dictionary}" if best else ""
+        seen = f"markers of {best} are seen, but too few, or not placed as on such a board"
+        return Other(seen, "show more of it, or check columns, rows and the marker's side", part=True)
+    seen = f"markers of {best} are seen, not of {board.dictionary}"
+    return Other(seen, "check the dictionary", part=False) if best else None

@@ -213,7 +213,7 @@ def _too_few(views: CameraViews, left_out: dict[int, str], usable: int) -> Analy
     return AnalysisFailed(
         f"Only {usable} of the {len(views.labels)} pictures of {views.camera} can be used; {FEWEST} are needed."
         + (f" Most often: {usual}." if usual else "")
-        + (f" Instead, {views.instead}: check columns and rows." if views.instead else ""),
+        + (f" Instead, {views.instead}." if views.instead else ""),
         hint="Take 20 or more, with all of the board in the picture, larger and tilted in several ways, sharp and "
         "evenly lit.",
         kind="TooFewPictures",

@@ -111,13 +111,17 @@ def test_a_board_of_another_size_is_not_taken_for_this_one_and_is_named(columns,
     wrong = Board(columns=columns, rows=rows)
     with pytest.raises(NotSeen, match="not found"):
         wrong.find(picture)
-    assert wrong.instead(picture) == "a board of 9 x 6 inner corners is seen"
+    other = wrong.instead(picture)
+    assert str(other) == "a board of 9 x 6 inner corners is seen: check columns and rows"
+    assert other.part == ((columns, rows) == (10, 7)), "only the larger one may be hidden in part"
 
 
 def test_other_markers_are_named() -> None:
     picture, _ = looks(CHARUCO, LARGE, 1)[0]
-    assert "markers of 4X4" in Board("charuco", 8, 6, 32, "mm", dictionary="6X6_50").instead(picture)
-    assert "check columns" in Board("charuco", 5, 9, 32, "mm").instead(picture)
+    other = Board("charuco", 8, 6, 32, "mm", dictionary="6X6_50").instead(picture)
+    assert (str(other), other.part) == ("markers of 4X4_50 are seen, not of 6X6_50: check the dictionary", False)
+    other = Board("charuco", 5, 9, 32, "mm").instead(picture)
+    assert (other.advice, other.part) == ("show more of it, or check columns, rows and the marker's side", True)
 
 
 def test_squares_of_some_pixels_are_too_small() -> None:
