@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ from dlc_jupyter.pose.project_files import read_config
 from dlc_jupyter.pose.projects import Model, lacking_bodyparts, read_model
 
 if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor numpy
+    from dlc_jupyter.pose.media import Media
     from dlc_jupyter.pose3d.scene import SceneLook
 
 #: In inches, as deeplabcut.create_labeled_video_3d draws unless told otherwise.
@@ -189,7 +190,6 @@ class Label3D(SpaceAnalysis):
 
 def _earlier(job: Job[Label3D.Parameters]) -> Space | None:
     """Return the points that triangulate has found of the same videos, where it has."""
-    from dlc_jupyter.pose.media import inspect
     from dlc_jupyter.pose3d.multiview import MultiView
 
     earlier = job.earlier
@@ -198,40 +198,43 @@ def _earlier(job: Job[Label3D.Parameters]) -> Space | None:
     result, files = earlier.result, earlier.files
     names = result["cameras"]
     tables = [files.get(f"{name}_filtered_h5_file", files.get(f"{name}_h5_file")) for name in names]
-    needed = [files.get("h5_file"), files.get("quality_file"), *tables]
-    if any(each is None or not each.is_file() for each in needed):
+    needed = (files.get("h5_file"), files.get("quality_file"), *tables)
+    there = [each for each in needed if each is not None and each.is_file()]
+    if len(there) < len(needed):
         return None
+    points, quality, *poses = there
+    parts = [result["analysed_parts"][name] for name in names]
+    views = MultiView(
+        poses,
+        names,
+        [result["frame_offset"][name] for name in names],
+        [(part[0], part[2]) if part else (0, 0) for part in parts],
+    )
+    views.order[:] = result["individual_order"]
+    notes = [str(each) for each in result.get("notes", ())]
+    return Space(read_model("", job.model), _media(job), views, points, quality, result["frames"], _told(result), notes)
+
+
+def _media(job: Job[Any]) -> list[Media]:
+    from dlc_jupyter.pose.media import inspect
+
     media = []
     for each in job.inputs:
         found = inspect(each.path)
         job.tell_media(each.file_id, found.as_json())
         found.check_whole()
         media.append(found)
-    parts = [result["analysed_parts"][name] for name in names]
-    views = MultiView(
-        [each for each in tables if each is not None],
-        names,
-        [result["frame_offset"][name] for name in names],
-        [(part[0], part[2]) if part else (0, 0) for part in parts],
-    )
-    views.order[:] = result["individual_order"]
-    # What is told of the points; their files are those of the earlier analysis.
-    of_cameras = {f"{camera}_{field}" for camera in names for field in CAMERA_FIELDS}
-    told = {
+    return media
+
+
+def _told(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an earlier result says of its points, but for their files: those are its own."""
+    of_cameras = {f"{camera}_{field}" for camera in result["cameras"] for field in CAMERA_FIELDS}
+    return {
         name: value
         for name, value in result.items()
         if not (name.endswith("_file") or name == "notes" or name in of_cameras)
     }
-    return Space(
-        read_model("", job.model),
-        media,
-        views,
-        files["h5_file"],
-        files["quality_file"],
-        result["frames"],
-        told,
-        [str(each) for each in result.get("notes", ())],
-    )
 
 
 # -- drawing -----------------------------------------------------------------------------------------------------------
@@ -279,10 +282,10 @@ def _guess(wanted: Label3D.Parameters, model: Model) -> list[str]:
     rig = rig_of(model)
     if wanted.up or rig.up or wanted.renderer == "deeplabcut":
         return []
-    return [
-        f"What goes up in the scene is guessed from the cameras' pictures: {rig.axes[0]}. Where it stands askew, "
-        "calibrate with floor, or give up."
-    ]
+    up, axes = rig.axes
+    reason = f"its axes are {axes}" if rig.first_is_origin else "it does so in most of the cameras' pictures"
+    advice = f"Where it stands askew, calibrate with floor, or say up={'-y' if up == 'z' else 'z'}."
+    return [f"{up} is taken to go up in the scene, as {reason}. {advice}"]
 
 
 def _draw(

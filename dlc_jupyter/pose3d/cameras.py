@@ -247,6 +247,12 @@ class Rig:
         )
 
     @property
+    def first_is_origin(self) -> bool:
+        """Whether the scene's origin is the first camera, and so its axes are that camera's."""
+        size = max(np.linalg.norm(each.centre) for each in self.cameras)
+        return bool(np.abs(self.cameras[0].translation).max() <= 1e-9 * size)
+
+    @property
     def axes(self) -> tuple[str, str]:
         """The axis of the scene that goes up, and in words what its axes are.
 
@@ -256,7 +262,7 @@ class Rig:
         if self.up:
             return self.up, f"those of the calibration, {self.up} up"
         first = self.cameras[0]
-        if np.abs(first.translation).max() > 1e-9 * max(np.linalg.norm(each.centre) for each in self.cameras):
+        if not self.first_is_origin:
             down = sum(each.rotation[1] for each in self.cameras)
             return "z" if -down[2] > down[1] else "-y", "those of the calibration, as its file has them"
         if np.allclose(first.rotation, np.eye(3), atol=1e-9):

@@ -147,9 +147,19 @@ def test_a_guess_of_what_goes_up_is_told(run_several, walk, draw, tmp_path) -> N
     (tmp_path / "own" / "model").symlink_to(demo.MODEL.parent)
     options = {"model": tmp_path / "own" / "model3d" / "config.yaml", "poses": exact(tmp_path / "again"), "end": 5}
     ran = run_several("label_3d", walk, filterpredictions=False, **options)
-    assert [note for note in ran.notes if note.startswith("What goes up in the scene is guessed")]
-    ran = run_several("label_3d", walk, filterpredictions=False, up="z", **options)
-    assert not [note for note in ran.notes if "guessed" in note]
+    assert ran.notes == [
+        "z is taken to go up in the scene, as it does so in most of the cameras' pictures. Where it stands askew, "
+        "calibrate with floor, or say up=-y."
+    ]
+    # DeepLabCut's own calibration: nothing is guessed from pictures, its axes are those of a camera.
+    (tmp_path / "own" / "model3d" / "calibration.toml").unlink()
+    ran = run_several("label_3d", walk, filterpredictions=False, **options)
+    assert ran.notes == [
+        "-y is taken to go up in the scene, as its axes are those of camera-1, rectified as DeepLabCut does: x right, "
+        "y down, z into its picture. Where it stands askew, calibrate with floor, or say up=z."
+    ]
+    for up in ("-y", "z"):
+        assert run_several("label_3d", walk, filterpredictions=False, up=up, **options).notes == []
 
 
 def test_deeplabcut_draws_it_too(draw) -> None:

@@ -20,6 +20,7 @@ from dlc_jupyter.demo.scene import BODYPARTS
 from dlc_jupyter.demo.stereo import RIG
 from dlc_jupyter.demo.views import looking
 from dlc_jupyter.errors import AnalysisFailed, BadRequest
+from dlc_jupyter.pose.camera_names import CAMERA_FIELDS
 from dlc_jupyter.pose.models import Models
 from dlc_jupyter.pose.projects import read_model
 from dlc_jupyter.pose3d import deeplabcut as deeplabcut3d
@@ -104,6 +105,15 @@ def test_what_is_null_is_said_to_be_so_where_it_is_described(quick) -> None:
         for camera in CAMERAS:
             name = name.replace(f"{camera}_", "<camera>_")
         assert "null" in described[name], name
+
+
+def test_names_of_cameras_are_held_against_all_that_a_result_says_of_each(run_several, walk) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    result = run_several("triangulate", walk, told=told).result
+    offered = {name for kind, each in told if kind == "made" for name in each["result"]}
+    for camera in CAMERAS:
+        fields = {name for name in offered | set(result) if name.startswith(f"{camera}_")}
+        assert fields == {f"{camera}_{name}" for name in CAMERA_FIELDS}
 
 
 def test_the_2d_poses_are_in_the_result_as_video_makes_them(made, run, walk) -> None:
