@@ -37,6 +37,11 @@ is logged in to Jupyter needs none; to change anything it repeats the cookie `_x
 **Ids** are 40 hexadecimal digits. As many of the first ones as tell it from the others will do. That of a file is the
 SHA-1 of its bytes. Fields of a result that end in `_file` are ids of files.
 
+**Names** of files that an analysis has made begin with that of its video, and keep DeepLabCut's endings, so that
+DeepLabCut finds them beside it: of `day 1.mp4` there are `day 1DLC_….h5` and `day 1_labeled.mp4`. Where several cameras
+have videos of one name, the camera's follows it (`day_camera-1DLC_….h5`). Of a long name only the first 120 bytes are
+taken.
+
 **Errors** are JSON: `{"message": "what is wrong and what to do", "reason": "a-stable-code"}`, and further fields that
 are named below. Every call may answer 403 (no token, or a wrong one), 500 (the server's own fault; its log says more)
 and 503 (the server cannot use its data folder).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -315,11 +314,10 @@ def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, 
     poses, origin = given_or_new_poses(recording, told or (lambda _done: None))
     result = poses_as_result(poses, origin, prefix)
     del result[f"{prefix}provenance"]  # the result has one for all cameras
-    if origin["poses_from"]:
+    if recording.given is not None and origin["poses_from"]:
         # The poses are offered by the analysis that has made them; here is what was used of them.
-        copy = recording.job.scratch / f"{recording.video.stem}-used.h5"
-        shutil.copyfile(poses.h5, copy)
-        result |= {f"{prefix}h5_file": copy, f"{prefix}meta_file": None, f"{prefix}full_file": None}
+        used = recording.given.files["h5_file"]
+        result |= {f"{prefix}h5_file": used, f"{prefix}meta_file": None, f"{prefix}full_file": None}
     about = {**origin, "meta": poses.file("_meta.pickle"), "notes": [*poses.notes, *poses.fallbacks]}
     if not wanted.filterpredictions:
         return poses.h5, result, about

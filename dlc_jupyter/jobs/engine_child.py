@@ -10,7 +10,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -101,7 +102,9 @@ def _run(order: protocol.Order, teller: Teller) -> bool:
     try:
         analysis = find_analysis(order.analysis)()
         result = analysis.run(_job(order, analysis.validate(order.parameters), teller))
-        teller.tell("result", result=with_relative_files(result, Path(order.scratch)))
+        earlier = [each["files"].values() for each in (*order.poses, order.earlier) if each]
+        told = with_relative_files(result, Path(order.scratch), frozenset(chain.from_iterable(earlier)))
+        teller.tell("result", result=told)
         return True
     except (Exception, SystemExit) as error:
         traceback.print_exc()
@@ -146,8 +149,15 @@ def _earlier(kind: type[E], staged: Mapping[str, Any]) -> E:
     return kind(staged["analysis_id"], files, staged["result"])
 
 
-def with_relative_files(result: Mapping[str, Any], scratch: Path) -> dict[str, Any]:
+def with_relative_files(
+    result: Mapping[str, Any], scratch: Path, staged: Collection[str] = frozenset()
+) -> dict[str, Any]:
     """Return the result with its files named relative to the scratch folder.
+
+    Parameters
+    ----------
+    staged : collection of str
+        The files that others have made. They may be links to where those are stored.
 
     Raises
     ------
@@ -158,12 +168,13 @@ def with_relative_files(result: Mapping[str, Any], scratch: Path) -> dict[str, A
     for field, value in result.items():
         if not field.endswith("_file") or value is None:
             continue
-        path = Path(value).resolve()
-        if not path.is_file() or not path.is_relative_to(scratch.resolve()):
+        path = Path(value) if str(value) in staged else Path(value).resolve()
+        folder = scratch if str(value) in staged else scratch.resolve()
+        if not path.is_file() or not path.is_relative_to(folder):
             raise AnalysisFailed(
                 f"The analysis ended without its {field}.", hint="See the analysis's log.", kind="MissingOutput"
             )
-        relative[field] = str(path.relative_to(scratch.resolve()))
+        relative[field] = str(path.relative_to(folder))
     return relative
 
 

@@ -25,6 +25,7 @@ from dlc_jupyter.pose.models import Models
 from dlc_jupyter.pose.projects import expanded
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.files import FileStore
+from dlc_jupyter.storage.names import LONGEST, shortened
 
 #: Endings by which DeepLabCut and OpenCV know a video; any other name gets the first.
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -36,8 +37,11 @@ OTHER_SUFFIXES = (
     *(".toml", ".pickle", ".yaml", ".yml", ".xml"),
 )
 
-#: How much of a video's name its outputs' begin with, in characters: DeepLabCut's own ending is long too.
-_LONGEST_STEM = 80
+#: How much of a video's name its outputs' begin with, in bytes of UTF-8: DeepLabCut's own ending is long too.
+_LONGEST_STEM = 120
+
+#: What would end a folder's name in the name of a file.
+_SEPARATORS = re.compile(r"[/\\]")
 
 #: The names of fields that may be names of files as they are; those of cameras may be anything.
 _FIELD = re.compile(r"^\w[\w.-]{0,99}$", re.ASCII)
@@ -64,8 +68,10 @@ def input_stem(record: Record, number: int) -> str:
     return "video" if len(record.file_ids) == 1 else f"video-{number + 1}"
 
 
-def output_name(name: str, inputs: Sequence[Mapping[str, str]]) -> str:
+def output_name(name: str, inputs: Sequence[Mapping[str, str]], *, of_video: bool = True) -> str:
     """Return under which name an output is stored: one that begins with the video's own.
+
+    Where several videos have the same name, that of the camera (or the video's number) comes behind it.
 
     Parameters
     ----------
@@ -73,13 +79,22 @@ def output_name(name: str, inputs: Sequence[Mapping[str, str]]) -> str:
         Its name in the scratch folder, where the video has a name of our making: ``videoDLC_Resnet50_….csv``.
     inputs : sequence of mapping
         Those of the `Order`. What is made of several, and does not begin as one of them, keeps its name.
+    of_video : bool
+        Whether a single input that does not end as something else is a video, whose name all outputs begin with.
     """
-    for each in inputs:
-        stem, own = Path(each["path"]).stem, Path(each["filename"]).stem[:_LONGEST_STEM]
+    stems = [shortened(Path(each["filename"]).stem, _LONGEST_STEM) for each in inputs]
+    alike = len({stem.casefold() for stem in stems}) < len(stems)
+    for number, (each, own) in enumerate(zip(inputs, stems, strict=True), start=1):
+        stem = Path(each["path"]).stem
         if re.match(rf"{re.escape(stem)}(DLC|[._]|$)", name):
-            return own + name[len(stem) :]
-        if len(inputs) == 1 and Path(each["path"]).suffix in VIDEO_SUFFIXES:
-            return f"{own}_{name}"
+            behind = name[len(stem) :]
+            if alike:
+                behind = f"_{_SEPARATORS.sub('-', each['camera']) or number}{behind}"
+        elif len(inputs) == 1 and of_video and Path(each["path"]).suffix in VIDEO_SUFFIXES:
+            behind = f"_{name}"
+        else:
+            continue
+        return shortened(own, LONGEST - len(behind.encode())) + behind
     return name
 
 
@@ -129,6 +144,7 @@ class Scratch:
         self._requests = requests
         self._superanimal_dir = str(expanded(settings.superanimal_dir)) if settings.superanimal_dir else None
         self._stored: dict[Path, str] = {}  # outputs of the analysis that runs, which are gone from there
+        self._names: dict[Path, str] = {}  # what others have made and it starts from, as it is called in the store
         for folder in (self._folder, log_folder(settings.root)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -226,17 +242,18 @@ class Scratch:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             for number, (field, file_id) in enumerate(files.items(), start=1):
-                suffix = Path(self._files.find(file_id).filename).suffix
-                path = folder / (field if _FIELD.match(field) else f"{number}")
-                self._files.stage(file_id, path.with_name(path.name + suffix))
-                staged[field] = str(path.with_name(path.name + suffix))
+                filename = self._files.find(file_id).filename
+                path = folder / ((field if _FIELD.match(field) else f"{number}") + Path(filename).suffix)
+                self._files.stage(file_id, path)
+                staged[field] = str(path)
+                self._names[folder.resolve() / path.name] = filename
         except (Refusal, FileNotFoundError):
             shutil.rmtree(folder, ignore_errors=True)
             return None
         return staged
 
     def store_outputs(self, order: Order, result: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Move the outputs into the store.
+        """Move the outputs into the store. What others have made, and is in the result too, keeps its name.
 
         Returns
         -------
@@ -253,17 +270,22 @@ class Scratch:
             It could not be stored. What was stored before it goes with `clear`, when the analysis has ended.
         """
         scratch = Path(order.scratch).resolve()
-        paths = {field: (scratch / name).resolve() for field, name in _files_of(result).items()}
+        paths = {field: self._output(scratch / name) for field, name in _files_of(result).items()}
         for field, path in paths.items():
-            if path not in self._stored and not (path.is_file() and path.is_relative_to(scratch)):
+            ours = path in self._names or path.is_relative_to(scratch)
+            if path not in self._stored and not (path.is_file() and ours):
                 raise AnalysisFailed(f"The analysis ended without its {field}.", kind="MissingOutput")
+        of_video = not find_analysis(order.analysis).by_camera
         for path in paths.values():
             if path not in self._stored:
-                self._stored[path] = self._files.add(
-                    path, output_name(path.name, order.inputs), origin=order.analysis_id
-                ).file_id
+                name = self._names.get(path) or output_name(path.name, order.inputs, of_video=of_video)
+                self._stored[path] = self._files.add(path, name, origin=order.analysis_id).file_id
         ids = {field: self._stored[path] for field, path in paths.items()}
         return {**result, **ids}, list(dict.fromkeys(ids.values()))
+
+    def _output(self, path: Path) -> Path:
+        """Return where an output really lies; of what was staged, which may be a link, where it was staged."""
+        return path if path in self._names else path.resolve()
 
     def discard_outputs(self, file_ids: list[str]) -> None:
         """Take stored outputs back out of the store that no analysis names: this one was no longer the worker's."""
@@ -284,6 +306,7 @@ class Scratch:
             Ids of stored files that stay although it has failed: see `dlc_jupyter.jobs.record.Made`.
         """
         self._stored.clear()
+        self._names.clear()
         self._remove([self._folder / analysis_id])
         self._files.discard_outputs(analysis_id, besides)
 

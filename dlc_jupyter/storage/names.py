@@ -52,9 +52,12 @@ def _shorten(name: str) -> str:
     ending = PurePosixPath(name).suffix
     if len(ending.encode()) > 32:
         ending = ""
-    room = LONGEST - len(ending.encode())
-    stem = name.removesuffix(ending).encode()
-    return name if len(stem) <= room else stem[:room].decode(errors="ignore") + ending
+    return shortened(name.removesuffix(ending), LONGEST - len(ending.encode())) + ending
+
+
+def shortened(text: str, most: int) -> str:
+    """Return as much of the beginning of a text as takes `most` bytes of UTF-8."""
+    return text.encode()[: max(most, 0)].decode(errors="ignore")
 
 
 def content_type(filename: str, claimed: str | None = None) -> str:

@@ -13,14 +13,20 @@ from typing import Any
 
 import pytest
 
+from dlc_jupyter import demo
 from dlc_jupyter.jobs import processes
 from dlc_jupyter.jobs.lock import worker_prefix
+from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.queue import Doorbell
 from dlc_jupyter.jobs.record import Record, Request, State
 from dlc_jupyter.jobs.records import Records
+from dlc_jupyter.jobs.requests import Requests
+from dlc_jupyter.jobs.scratch import Scratch, offered
+from dlc_jupyter.pose.models import Models
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.database import Database, database_url
 from dlc_jupyter.storage.files import FileStore, StoredFile
+from tests.stereo import make_known
 
 PLUGIN = Path(__file__).parent / "plugin"
 
@@ -172,3 +178,87 @@ def alive(pid: int) -> bool:
 @pytest.fixture(name="alive")
 def alive_fixture() -> Callable[[int], bool]:
     return alive
+
+
+# -- a scratch folder, without a worker -------------------------------------------------------------------------------
+
+POSES = {"h5_file": b"poses", "meta_file": b"meta", "full_file": b"full"}
+MODELS = {"mouse": str(demo.MODEL), "tray": str(demo.MODEL_3D)}
+
+
+@pytest.fixture
+def requests(settings):
+    return Requests(settings, Models(MODELS, ""))
+
+
+@pytest.fixture
+def scratch(settings, files, records, requests):
+    return Scratch(settings, files, records, Models(MODELS, ""), requests)
+
+
+@pytest.fixture
+def upload(files):
+    def upload(content: bytes, filename: str) -> str:
+        incoming = files.receive()
+        incoming.append(content)
+        return incoming.finish(filename).file_id
+
+    return upload
+
+
+@pytest.fixture
+def ask(records, requests):
+    def ask(analysis, file_ids=(), **values):
+        return records.create(requests.prepare(analysis, values, file_ids), time.time())
+
+    return ask
+
+
+@pytest.fixture
+def order(scratch, ask):
+    return scratch.prepare(ask("sleep", time=0))
+
+
+@pytest.fixture
+def running(scratch, ask, records):
+    """Have ``me`` claim a new analysis, and stage it."""
+
+    def running() -> Order:
+        ask("sleep", time=0)
+        return scratch.prepare(records.claim("me", time.time(), 30))
+
+    return running
+
+
+def output(order: Order, name: str, content: str) -> str:
+    (Path(order.scratch) / name).write_text(content)
+    return name
+
+
+@pytest.fixture
+def make(files, records, requests, ask, tmp_path):
+    """Have an analysis of a video succeed with files of these contents in its result; return its id and the ids."""
+
+    def make(analysis, file_ids, contents, *, prefix="", provenance=None, rows=None, **values):
+        asked = ask(analysis, file_ids, **values)
+        while (record := records.claim("me", time.time(), 30)).analysis_id != asked.analysis_id:
+            pass  # what was asked for before
+        ids = {}
+        for number, (field, content) in enumerate(contents.items()):
+            path = tmp_path / f"{number}.bin"
+            path.write_bytes(content)
+            ids[prefix + field] = files.add(path, path.name, origin=record.analysis_id).file_id
+        result = {**ids, "scorer": "DLC", "frames": 3, f"{prefix}frames": 7, "notes": ["Something else."]}
+        result |= {"provenance": provenance} if provenance else {}
+        result |= {"rows": rows} if rows else {}
+        poses = offered(requests.keys(record, None), result)
+        assert records.succeed(record.analysis_id, "me", time.time(), result, list(ids.values()), poses=poses)
+        return record.analysis_id, ids
+
+    return make
+
+
+@pytest.fixture
+def more(monkeypatch):
+    """Let analyses of several cameras be known."""
+    make_known(monkeypatch)

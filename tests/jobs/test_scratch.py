@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,64 +12,9 @@ import yaml
 from dlc_jupyter import demo
 from dlc_jupyter.errors import AnalysisFailed, NoSpace, NotFound
 from dlc_jupyter.jobs.cleanup import CleanUp, forget
-from dlc_jupyter.jobs.protocol import Order
-from dlc_jupyter.jobs.requests import Requests
-from dlc_jupyter.jobs.scratch import Scratch, offered
+from dlc_jupyter.jobs.scratch import Scratch
 from dlc_jupyter.pose.models import Models
-from tests.stereo import make_known
-
-MODEL = demo.MODEL
-MODELS = {"mouse": str(MODEL), "tray": str(demo.MODEL_3D)}
-
-
-@pytest.fixture
-def requests(settings):
-    return Requests(settings, Models(MODELS, ""))
-
-
-@pytest.fixture
-def scratch(settings, files, records, requests):
-    return Scratch(settings, files, records, Models(MODELS, ""), requests)
-
-
-@pytest.fixture
-def upload(files):
-    def upload(content: bytes, filename: str) -> str:
-        incoming = files.receive()
-        incoming.append(content)
-        return incoming.finish(filename).file_id
-
-    return upload
-
-
-@pytest.fixture
-def ask(records, requests):
-    def ask(analysis, file_ids=(), **values):
-        return records.create(requests.prepare(analysis, values, file_ids), time.time())
-
-    return ask
-
-
-@pytest.fixture
-def order(scratch, ask):
-    return scratch.prepare(ask("sleep", time=0))
-
-
-@pytest.fixture
-def running(scratch, ask, records):
-    """Have ``me`` claim a new analysis, and stage it."""
-
-    def running() -> Order:
-        ask("sleep", time=0)
-        return scratch.prepare(records.claim("me", time.time(), 30))
-
-    return running
-
-
-def output(order: Order, name: str, content: str) -> str:
-    (Path(order.scratch) / name).write_text(content)
-    return name
-
+from tests.jobs.conftest import POSES, output
 
 # -- in ----------------------------------------------------------------------------------------------------------------
 
@@ -96,38 +40,12 @@ def test_a_video_is_called_video(scratch, ask, upload, filename, name):
 
 
 def test_the_model_is_a_copy_of_its_own(scratch, ask, upload):
-    before = MODEL.read_bytes()
+    before = demo.MODEL.read_bytes()
     order = scratch.prepare(ask("video", [upload(b"bytes", "a.mp4")], model="mouse"))
     config = Path(order.model)
     assert config.is_relative_to(order.scratch)
     assert yaml.safe_load(config.read_text())["project_path"] == str(config.parent)
-    assert MODEL.read_bytes() == before
-
-
-@pytest.fixture
-def make(files, records, requests, ask, tmp_path):
-    """Have an analysis of a video succeed with files of these contents in its result; return its id and the ids."""
-
-    def make(analysis, file_ids, contents, *, prefix="", provenance=None, rows=None, **values):
-        asked = ask(analysis, file_ids, **values)
-        while (record := records.claim("me", time.time(), 30)).analysis_id != asked.analysis_id:
-            pass  # what was asked for before
-        ids = {}
-        for number, (field, content) in enumerate(contents.items()):
-            path = tmp_path / f"{number}.bin"
-            path.write_bytes(content)
-            ids[prefix + field] = files.add(path, path.name, origin=record.analysis_id).file_id
-        result = {**ids, "scorer": "DLC", "frames": 3, f"{prefix}frames": 7, "notes": ["Something else."]}
-        result |= {"provenance": provenance} if provenance else {}
-        result |= {"rows": rows} if rows else {}
-        poses = offered(requests.keys(record, None), result)
-        assert records.succeed(record.analysis_id, "me", time.time(), result, list(ids.values()), poses=poses)
-        return record.analysis_id, ids
-
-    return make
-
-
-POSES = {"h5_file": b"poses", "meta_file": b"meta", "full_file": b"full"}
+    assert demo.MODEL.read_bytes() == before
 
 
 def content_of(staged):
@@ -193,12 +111,6 @@ def test_poses_that_went_to_the_same_request_again_stay_when_the_first_analysis_
     assert staged["analysis_id"] == again.analysis_id
     forget(files, records, again.analysis_id)
     assert scratch.prepare(ask("label", [video], model="mouse", dotsize=3)).poses == [None]
-
-
-@pytest.fixture
-def more(monkeypatch):
-    """Let analyses of several cameras be known."""
-    make_known(monkeypatch)
 
 
 @pytest.mark.usefixtures("more")
@@ -285,34 +197,6 @@ def test_outputs_get_ids(scratch, order, files):
     assert [files.path(each).read_text() for each in ids] == ["a", "b"]
     assert stored == {"csv_file": ids[0], "h5_file": ids[1], "no_file": None, "n": 1}
     assert files.find(ids[0]).filename == "a.csv"
-
-
-@pytest.mark.parametrize(
-    ("filenames", "name", "stored"),
-    [
-        (["day 1.mp4"], "videoDLC_Resnet50_mouse.h5", "day 1DLC_Resnet50_mouse.h5"),
-        (["day 1.mp4"], "video_superanimal_bird.json", "day 1_superanimal_bird.json"),
-        (["day.1.AVI"], "labeled.mp4", "day.1_labeled.mp4"),
-        (["day 1.mp4"], "videos.csv", "day 1_videos.csv"),
-        (["left.mp4", "right.mp4"], "video-2DLC_Resnet50_mouse.csv", "rightDLC_Resnet50_mouse.csv"),
-        (["left.mp4", "right.mp4"], "points.csv", "points.csv"),
-        (["stereo_params.pickle"], "calibration.toml", "calibration.toml"),
-        (["ü" * 200 + ".mp4"], "labeled.mp4", "ü" * 80 + "_labeled.mp4"),
-        ([], "sleep.csv", "sleep.csv"),
-    ],
-)
-def test_outputs_are_called_after_their_video(scratch, ask, upload, files, filenames, name, stored):
-    if not filenames:
-        record = ask("sleep", time=0)
-    else:
-        given = [upload(each.encode(), each) for each in filenames]
-        record = replace(ask("sleep", time=0), file_ids=tuple(given))
-    order = scratch.prepare(record)
-    assert [each["path"].rpartition("/")[2].partition(".")[0] for each in order.inputs] == (
-        ["video"] if len(filenames) == 1 else [f"video-{number + 1}" for number in range(len(filenames))]
-    )
-    _, ids = scratch.store_outputs(order, {"a_file": output(order, name, "a")})
-    assert files.find(ids[0]).filename == stored
 
 
 def test_nothing_is_stored_where_one_is_missing(scratch, order, files):
