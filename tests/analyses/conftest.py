@@ -186,3 +186,14 @@ def pair(deeplabcut, clip, tmp_path_factory) -> Path:
 def seen(monkeypatch) -> Callable[[Callable[[int], Any]], None]:
     """Put in what the network sees: a function of the frame's number that returns animals x body parts x 3."""
     return lambda animals: monkeypatch.setattr(inference, "make_loop", lambda *_: Seeing(animals))
+
+
+@pytest.fixture
+def quick(run_several, walk, tmp_path):
+    """Triangulate with poses that are there, unless told otherwise, and not smoothed."""
+
+    def start(videos=walk, poses=None, **parameters):
+        poses = recordings.exact(tmp_path / "given") if poses is None else poses
+        return run_several("triangulate", videos, poses=poses, **{"filterpredictions": False, **parameters})
+
+    return start

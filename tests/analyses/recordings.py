@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pytest
 from numpy.typing import NDArray
 
 from dlc_jupyter import demo
@@ -14,6 +18,7 @@ from dlc_jupyter.analyses.base import Poses
 from dlc_jupyter.demo.make import read_truth
 from dlc_jupyter.demo.scene import BODYPARTS
 from dlc_jupyter.demo.stereo import RIG
+from dlc_jupyter.errors import AnalysisFailed
 from tests.pose.videos import ffmpeg
 from tests.pose3d.test_tracks import write_2d
 
@@ -75,3 +80,23 @@ def given(
     files = {"h5_file": table, "meta_file": meta, "full_file": meta}
     about = {"scorer": SCORER, "frames": len(seen), "provenance": {"notes": [], "fallbacks": []}}
     return Poses(f"poses-{number + 1}", files, about)
+
+
+def fails(start: Callable[..., object], *arguments: Any, **parameters: Any) -> AnalysisFailed:
+    """Return the error with which an analysis ends; it names no file of the machine."""
+    with pytest.raises(AnalysisFailed) as failed:
+        start(*arguments, **parameters)
+    for text in (failed.value.message, failed.value.hint):
+        assert "/" not in text, text
+    return failed.value
+
+
+def points(path: Path) -> NDArray[np.float64]:
+    """Read points in space, shape (frames, body parts, 3)."""
+    return pd.read_hdf(path).to_numpy().reshape(-1, len(BODYPARTS), 3)
+
+
+def project_3d(tmp_path: Path) -> Path:
+    """A copy of the demo's 3D project that may be changed."""
+    shutil.copytree(demo.MODEL.parent, tmp_path / "broken" / "model")
+    return shutil.copytree(demo.MODEL_3D.parent, tmp_path / "broken" / "model3d") / "config.yaml"
