@@ -2,8 +2,7 @@
 
 DeepLabCut begins with its predictions in memory, as `analyze_videos` has them at the end of a video; ours with the
 records on disk, in which they were kept meanwhile. What both wrote is compared before anything is measured. Each turn
-is a process of its own, forked from one that has imported everything. With several animals, DeepLabCut's own function
-writes `_assemblies.pickle` for both.
+is a process of its own, forked from one that has imported everything.
 """
 
 from __future__ import annotations
