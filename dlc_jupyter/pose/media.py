@@ -309,6 +309,7 @@ def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -
         if not times:
             raise _cut_at_once()
     regular = _is_regular(gaps, gap, held.form)
+    end = times[-1] if complaints and not cut and held.ends_early(gap) else None
     return Media(
         container=held.form,
         codec=codec,
@@ -323,7 +324,7 @@ def _inspect(path: Path, container: Any, logs: Sequence[tuple[int, str, str]]) -
         origin=held.begin,
         leading=leading,
         cut=cut,
-        damage=_damage(held.lost, hole(complaints, times, gap)),
+        damage=_damage(held.lost, hole(complaints, times, gap), end),
         placeholders=bool(held.tiny) and avi,
         notes=tuple(_notes(held, cut, regular)),
     )
@@ -389,11 +390,13 @@ def _check_interlaced(frame: Any, picture: Any) -> None:
         )
 
 
-def _damage(lost: int, between: tuple[float, float] | None) -> str:
+def _damage(lost: int, between: tuple[float, float] | None, end: float | None) -> str:
     if lost:
         return f"{_count(lost)} that its index lists cannot be found in it"
     if between is not None:
         return f"nothing of it can be read between {seconds(between[0])} and {seconds(between[1])}"
+    if end is not None:
+        return f"nothing of it can be read behind {seconds(end)}"
     return ""
 
 

@@ -138,6 +138,14 @@ class Contents:
             return torn
         return promised - reached > gap * (0.75 if torn else 1.5)
 
+    def ends_early(self, gap: float) -> bool:
+        """Tell whether pictures are missing at the end of a file that is whole, but was not read without complaint.
+
+        Only where no index lists the pictures: else see `lost`. A careless header alone is no reason.
+        """
+        promised, reached = self._promise()
+        return self.form not in _INDEXED and promised is not None and promised - reached > 1.5 * gap
+
     @property
     def unbroken(self) -> int:
         """How many of `times`, from the first one on, have no missing picture before them where the end is missing.

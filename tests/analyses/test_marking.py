@@ -14,8 +14,7 @@ from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import plots
 from dlc_jupyter.pose.compact import Finished
 from dlc_jupyter.pose.media import Media, inspect
-from tests.analyses.conftest import FRAMES
-from tests.pose.videos import blank, cut_open, decode_pictures, ffmpeg, spoil
+from tests.pose.videos import blank, cut_open, decode_pictures, ffmpeg
 
 MOUSE = ["-i", str(demo.VIDEO), "-frames:v", "42", "-vf", "crop=320:240:270:70"]
 
@@ -108,8 +107,9 @@ def test_who_is_refused_for_such_a_frame_hears_of_marking_it(run, fails, clip, t
         failed = fails(name, path)
         assert "stopped at frame" in failed.message
         assert failed.hint.endswith("on_bad_frame=mark: such frames have rows of NaN then.")
-    matroska = ffmpeg(["-i", str(clip), "-c", "copy"], tmp_path / "clip.mkv")
-    failed = fails("video", spoil(matroska, range(12, FRAMES), tmp_path / "spoilt.mkv"), on_bad_frame="mark")
+    matroska = ffmpeg(["-i", str(path), "-c", "copy"], tmp_path / "zeros.mkv")
+    failed = fails("video", matroska, on_bad_frame="mark")
+    assert "stopped at frame" in failed.message
     assert failed.hint.endswith(NO_MARK)
 
 

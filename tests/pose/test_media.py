@@ -93,7 +93,7 @@ def test_a_cut_video_is_refused_before_any_work(video, tmp_path, name, part):
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
-@pytest.mark.parametrize("name", [*CUT, "clusters.mkv", "h264.avi", "b-frames.avi", "uneven.mp4"])
+@pytest.mark.parametrize("name", [*CUT, "clusters.mkv", "h264.avi", "b-frames.avi"])
 def test_of_a_cut_video_the_frames_before_the_first_missing_one_can_be_had(video, tmp_path, name, part):
     path = cut(video(name), part, tmp_path / name)
     media, pictures = inspect(path), decode_pictures(path)
@@ -204,6 +204,16 @@ def test_zeros_that_swallow_frames_of_a_mkv_are_located(video, tmp_path):
     shown = decode(path)
     assert start in [pytest.approx(time, abs=0.02) for time in shown]
     assert not [time for time in shown if start + 0.02 < time < end - 0.02]
+
+
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.9])
+def test_zeros_behind_which_nothing_of_a_webm_can_be_read_are_located(video, tmp_path, part):
+    path = blank(video("vp8.webm"), part, 3000, tmp_path / "zeros.webm")
+    media = inspect(path)
+    assert media.frames == len(decode(path)) < 115
+    with pytest.raises(AnalysisFailed, match="damaged: nothing of it can be read behind") as failed:
+        media.check_whole()
+    assert f"behind {seconds(media.times[-1])}." in failed.value.message
 
 
 def test_frames_that_were_not_decoded_in_between_are_counted(video):

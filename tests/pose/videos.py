@@ -40,7 +40,7 @@ WHOLE: dict[str, tuple[list[str], int]] = {
     "trim-both.mp4": (["-ss", "1.7", "-to", "3.1", "-i", "{plain.mp4}", "-c", "copy"], 44),
     "trim-sound.mp4": (["-ss", "1.7", "-i", "{long-sound.mp4}", "-c", "copy"], 69),
     "trim.mkv": (["-ss", "1.7", "-i", "{plain.mp4}", "-c", "copy"], 90),
-    "uneven.mp4": ([*SOURCE, *UNEVEN, *H264], 60),
+    "uneven.mp4": ([*SOURCE, *UNEVEN, *H264, "-movflags", "+faststart"], 60),
     "uneven.mkv": ([*SOURCE, *UNEVEN, *H264], 60),
     "pause.mp4": ([*SOURCE, *PAUSE, *H264], 120),
     "one.mp4": ([*SOURCE, "-frames:v", "1", *H264], 1),
