@@ -115,25 +115,10 @@ def render_scene(
     box, whole, found = _limits(poses, look, span)
     sheet = Sheet([(view.name, view.media.width, view.media.height, view.offset) for view in views], look, box, found)
     fps = views[0].media.fps
-    drawn = False
     encoder = Encoder(target, fps)
     encoder.start(sheet.width, sheet.height)  # by this thread and before there are others: see there
-    free: queue.SimpleQueue[Pictures] = queue.SimpleQueue()
     try:
-        for _ in range(_AHEAD + 1):
-            free.put(sheet.blank())
-        with ExitStack() as stack:
-            reels = [stack.enter_context(_Reel(view, span)) for view in views]
-            writer = stack.enter_context(Writer(encoder, lambda batch: free.put(batch.pictures[0])))
-            for number, moment in enumerate(poses.moments(span, fps)):
-                moment.pictures = [reel.picture(moment.frame) for reel in reels]
-                picture = free.get()
-                sheet.draw(picture, moment)
-                drawn = drawn or bool(sheet.scene.visible(moment.points[-1]).any())
-                writer.put(Batch(range(number, number + 1), picture[None]))
-                progress(number + 1)
-            for reel in reels:
-                reel.account()
+        drawn = _draw(sheet, views, span, poses.moments(span, fps), encoder, progress)
         encoder.finish()
     finally:
         encoder.abandon()
@@ -151,6 +136,34 @@ def render_scene(
         "notes": notes,
         **check_playable(target, len(span)),
     }
+
+
+def _draw(
+    sheet: Sheet,
+    views: Sequence[View],
+    span: range,
+    moments: Iterator[Moment],
+    encoder: Encoder,
+    progress: Callable[[int], None],
+) -> bool:
+    """Draw all frames for the encoder. Return whether a body part could be seen in the scene in any of them."""
+    drawn = False
+    free: queue.SimpleQueue[Pictures] = queue.SimpleQueue()
+    for _ in range(_AHEAD + 1):
+        free.put(sheet.blank())
+    with ExitStack() as stack:
+        reels = [stack.enter_context(_Reel(view, span)) for view in views]
+        writer = stack.enter_context(Writer(encoder, lambda batch: free.put(batch.pictures[0])))
+        for number, moment in enumerate(moments):
+            moment.pictures = [reel.picture(moment.frame) for reel in reels]
+            picture = free.get()
+            sheet.draw(picture, moment)
+            drawn = drawn or bool(sheet.scene.visible(moment.points[-1]).any())
+            writer.put(Batch(range(number, number + 1), picture[None]))
+            progress(number + 1)
+        for reel in reels:
+            reel.account()
+    return drawn
 
 
 class _Reel:

@@ -286,7 +286,6 @@ class Scene:
         at = np.round(np.nan_to_num(pixels) * (1 << SHIFT)).astype(int).tolist()
         level = np.nan_to_num(far).round().astype(int)
         for deep, animal, part, other in sorted(things, key=lambda each: (each[0], each[3] >= 0), reverse=True):
-            size = self._eye.distance / deep
             if other >= 0:
                 size = self._eye.distance / float(depth[animal, [part, other]].mean())
                 color = self._bones[int(level[animal, [part, other]].mean())]
@@ -296,7 +295,7 @@ class Scene:
                 cv2.line(picture, *ends, color, thick, cv2.LINE_AA, SHIFT)
                 continue
             x, y = at[animal][part]
-            radius = self._radius * size * (1 << SHIFT)
+            radius = self._radius * self._eye.distance / deep * (1 << SHIFT)
             rim, body, shine = self._dots[animal][part][level[animal, part]]
             for share, shift, color in ((1.16, 0.0, rim), (1.0, 0.0, body), (0.36, 0.32, shine)):
                 centre = int(x - shift * radius), int(y - shift * radius)
