@@ -145,10 +145,17 @@ def test_what_starts_from_poses_wants_those_that_video_makes(name, own):
     assert not video.starts_from_poses
 
 
-@pytest.mark.parametrize("part", [{"start": 1}, {"stop": 5}, {"step": 2}])
-def test_a_part_of_a_video_s_poses_is_nothing_to_start_from(part):
+def test_poses_with_frames_left_out_between_them_are_nothing_to_start_from():
     video = find_analysis("video")
-    assert video.poses(video.validate({"model": "mouse", **part}), MOUSE) == []
+    assert video.poses(video.validate({"model": "mouse", "step": 2}), MOUSE) == []
+
+
+@pytest.mark.parametrize(("part", "frames"), [({}, None), ({"start": 1}, (1, None)), ({"stop": 5}, (0, 5))])
+def test_poses_of_a_part_are_those_of_that_part(part, frames):
+    video, label = find_analysis("video"), find_analysis("label")
+    (made,) = video.poses(video.validate({"model": "mouse", **part}), MOUSE)
+    assert made.frames == frames
+    assert label.poses(label.validate({"model": "mouse", **part}), MOUSE) == [made]
 
 
 @pytest.mark.parametrize("name", ["label", "plot", "filter"])
