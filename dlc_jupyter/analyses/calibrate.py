@@ -196,8 +196,9 @@ class Calibrate(Analysis):
             if self.columns is None or self.rows is None:
                 missing = " and ".join(name for name in ("columns", "rows") if getattr(self, name) is None)
                 raise ValueError(f"Say how many {missing} the board has.")
-            if self.names is not None or self.size is not None:
-                raise ValueError("names and size are for method=import; cameras names them here.")
+            if given := [name for name in ("names", "size") if getattr(self, name) is not None]:
+                told = f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for method=import"
+                raise ValueError(f"{told}; here cameras names them, and their pictures have their size.")
             if self.square is None and self.unit not in (None, SQUARES):
                 # Distances would be wrong by the size of a square, and nothing would look wrong.
                 raise ValueError(f"Say how large a square is, in {self.unit}: square=30, for example.")

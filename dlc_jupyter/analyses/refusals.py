@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -27,20 +28,26 @@ _SAYINGS = {
     "float_parsing": "A number is wanted, such as 2.5, not {given}.",
     "float_type": "A number is wanted, such as 2.5, not {given}.",
     "finite_number": "A finite number is wanted, such as 2.5, not {given}.",
-    "greater_than": "It must be greater than {gt:g}, not {given}.",
-    "greater_than_equal": "It must be at least {ge:g}, not {given}.",
-    "less_than": "It must be less than {lt:g}, not {given}.",
-    "less_than_equal": "It must be at most {le:g}, not {given}.",
+    "greater_than": "It must be greater than {gt}, not {given}.",
+    "greater_than_equal": "It must be at least {ge}, not {given}.",
+    "less_than": "It must be less than {lt}, not {given}.",
+    "less_than_equal": "It must be at most {le}, not {given}.",
     "literal_error": "{given} is not possible. There are: {expected}.",
     "string_pattern_mismatch": "{given} is not possible.",
-    "string_too_short": "It must have at least {min_length} characters.",
-    "string_too_long": "It must have at most {max_length} characters.",
-    "too_short": "{min_length} values are wanted at least, not {actual_length}.",
-    "too_long": "{max_length} values are wanted at most, not {actual_length}.",
+    "string_too_short": "It must have at least {min_length}.",
+    "string_too_long": "It must have at most {max_length}.",
+    "too_short": "{min_length} wanted at least{instead}.",
+    "too_long": "{max_length} wanted at most{instead}.",
     "timezone_aware": "{given} lacks its time zone, such as +01:00 at the end, or Z.",
 }
 
-#: Several of pydantic's names mean that a text is no moment.
+#: One of several values, as pydantic writes them: a text in quotation marks, or something else.
+_PIECE = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,]+)""")
+#: A text in quotation marks. An apostrophe is none.
+_QUOTED = re.compile(r"""(?<!\w)'[^']*'|"[^"]*\"""")
+
+#: Several of pydantic's names mean that a text is no moment: these, and others that begin so.
+_NO_MOMENT = ("datetime_parsing", "datetime_type", "datetime_from_date", "datetime_object")
 _MOMENT = "{given} is no date with a time and a time zone, such as 2026-01-31T10:00:00+01:00."
 
 #: With these it is not clear from the sentence alone what would be right, so that the parameter's description follows.
@@ -50,7 +57,8 @@ _UNCLEAR = ("dict_type", "list_type", "tuple_type", "string_pattern_mismatch", "
 def wrong_fields(error: pydantic.ValidationError, parameters: type[pydantic.BaseModel]) -> list[dict[str, str]]:
     """Return the ``field`` and ``message`` of each value that was not valid.
 
-    Where values do not go together, `field` is the parameter that the message names first, if it names any.
+    Where values do not go together, `field` is the parameter that the message names first, if it names any. What
+    somebody has given is quoted in a message: that is no name of a parameter.
     """
     return [_explain(found, parameters.model_fields) for found in error.errors()]
 
@@ -72,16 +80,42 @@ def _explain(found: Any, known: Mapping[str, Any]) -> dict[str, str]:
             "field": field,
             "message": "There is no such parameter." + (f" Did you mean {near[0]}?" if near else ""),
         }
-    saying = _MOMENT if kind.startswith("datetime") else _SAYINGS.get(kind)
+    saying = _MOMENT if kind.startswith(_NO_MOMENT) else _SAYINGS.get(kind)
     if saying:
-        about = {**(found.get("ctx") or {}), "given": _given(found["input"])}
-        if isinstance(about.get("expected"), str):
-            about["expected"] = about["expected"].replace("'", "").replace(" or ", ", ")
-        message = saying.format_map(about)
+        with contextlib.suppress(Exception):  # of a type that nobody thought of, pydantic's own sentence must do
+            message = saying.format_map(_about(found))
     described = known.get(str(found["loc"][0])) if found["loc"] else None
     if kind in _UNCLEAR and described is not None and described.description:
         message = f"{message} {described.description}"
     return {"field": field or _first_named(message, known), "message": message}
+
+
+def _about(found: Any) -> dict[str, Any]:
+    """Return what `_SAYINGS` name of an error, as they are to say it."""
+    about: dict[str, Any] = {name: _bound(value) for name, value in (found.get("ctx") or {}).items()}
+    for name in ("min_length", "max_length"):
+        if name in about:
+            one = about[name] == "1"
+            characters, values = ("character", "value is") if one else ("characters", "values are")
+            about[name] += f" {characters if found['type'].startswith('string') else values}"
+    there = found.get("ctx", {}).get("actual_length")
+    instead = "" if there is None else f", not {there}"
+    return {
+        **about,
+        "expected": _expected(about.get("expected", "")),
+        "instead": instead,
+        "given": _given(found["input"]),
+    }
+
+
+def _bound(value: Any) -> str:
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _expected(text: str) -> str:
+    """Return the values that are possible without the quotation marks, and the "or", that pydantic puts in."""
+    pieces = (piece.group(1, 2, 3) for piece in _PIECE.finditer(text))
+    return ", ".join(next(each for each in piece if each is not None) for piece in pieces if piece[2] != "or")
 
 
 def _given(value: Any) -> str:
@@ -91,6 +125,7 @@ def _given(value: Any) -> str:
 
 
 def _first_named(message: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    """Return the parameter that a message names first; "" where it names none."""
+    """Return the parameter that a message names first, but for what it quotes; "" where it names none."""
+    message = _QUOTED.sub("", message)
     places = {name: found.start() for name in known if (found := re.search(rf"\b{re.escape(name)}\b", message))}
     return min(places, key=lambda name: places[name], default="")

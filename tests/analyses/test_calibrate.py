@@ -199,13 +199,18 @@ def test_a_board_that_is_never_seen_is_told_and_what_is_seen_instead(calibrate, 
     failed = fails(calibrate, shown, columns=9, rows=6)
     assert failed.kind == "BoardNotFound"
     assert "In none of the 14 pictures of camera-1 is there a checkerboard of 9 x 6 inner corners" in failed.message
-    assert "columns and rows" in failed.hint
+    assert failed.hint.startswith("Check columns and rows (corners within it, not squares), that the whole board")
+    other = fails(calibrate, shown, columns=9, rows=6, board="charuco")
+    assert other.kind == "BoardNotFound"
+    assert other.hint.startswith("Check columns and rows (squares), the dictionary and the marker's side")
 
 
-def test_a_board_of_another_size_is_named_also_where_some_pictures_pass_for_the_wrong_one(calibrate, shown) -> None:
+def test_a_board_of_another_size_is_named_also_where_the_one_that_was_asked_for_is_a_part_of_it(
+    calibrate, shown
+) -> None:
     failed = fails(calibrate, shown, columns=7, rows=5)
-    assert failed.kind == "TooFewPictures"
-    assert "Instead, a board of 8 x 5 inner corners is seen: check columns and rows." in failed.message
+    assert failed.kind == "BoardNotFound"
+    assert "Instead, a board of 8 x 5 inner corners is seen." in failed.message
 
 
 def test_something_between_the_pictures_that_is_none_is_refused(calibrate, shown, films) -> None:
@@ -333,7 +338,7 @@ def test_what_is_no_calibration_is_refused(bring, films) -> None:
         ({"columns": 2, "rows": 5}, "at least 3, not 2"),
         ({"columns": 8, "rows": 5, "square": 0}, "greater than 0"),
         ({"columns": 8, "rows": 5, "unit": "mm"}, "Say how large a square is, in mm"),
-        ({"columns": 8, "rows": 5, "names": ["left"]}, "names and size are for method=import"),
+        ({"columns": 8, "rows": 5, "names": ["left"]}, "names is for method=import; here cameras names them"),
         ({"columns": 8, "rows": 5, "board": "charuco", "square": 10, "marker": 12}, "must be smaller than a square"),
         ({"columns": 8, "rows": 5, "dictionary": "8X8_50"}, "4X4_50"),
         ({"columns": 8, "rows": 5, "dictionary": "4X5_50"}, "4X4_50"),
