@@ -73,8 +73,8 @@ def check_window(windowlength: int, frames: int) -> None:
     """
     if windowlength > frames:
         raise AnalysisFailed(
-            f"The window of {windowlength} frames is longer than the video, of which there are {frames}: most of what "
-            "the median sees would be zeros.",
+            f"The window of {windowlength} frames is longer than the video, which has {frames}: most of what the "
+            "median sees would be zeros.",
             hint=f"Give a windowlength of at most {frames - (frames + 1) % 2}.",
             kind="WindowTooLong",
         )
