@@ -27,6 +27,7 @@ from dlc_jupyter.jobs.engine import BESIDES
 from dlc_jupyter.jobs.requests import models_of
 from dlc_jupyter.jobs.roster import Roster
 from dlc_jupyter.pose.models import Model
+from dlc_jupyter.pose.project_files import is_top_down
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.disk import readable
 
@@ -142,7 +143,7 @@ def engine(settings: Settings) -> list[Finding]:
                 "The engine needs Python 3.11 or newer: make a new environment and set engine_python to its Python.",
             )
         ]
-    return [*_deeplabcut(found, settings), *_torch(found), *_opencv(found), *_gpu(found, settings)]
+    return [*_deeplabcut(found, settings), *_torch(found, settings), *_opencv(found), *_gpu(found, settings)]
 
 
 def _deeplabcut(found: Mapping[str, Any], settings: Settings) -> Iterable[Finding]:
@@ -174,7 +175,7 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", re.split(r"[^\d.]", version, maxsplit=1)[0]))
 
 
-def _torch(found: Mapping[str, Any]) -> Iterable[Finding]:
+def _torch(found: Mapping[str, Any], settings: Settings) -> Iterable[Finding]:
     torch, vision, errors = found["versions"]["torch"], found["versions"]["torchvision"], found["errors"]
     if torch is None or "torch" in errors:
         yield missing("torch", errors.get("torch", "not installed"), f"Run: {INSTALL}")
@@ -187,16 +188,22 @@ def _torch(found: Mapping[str, Any]) -> Iterable[Finding]:
         yield missing("torch", f"torchvision {vision} was built for torch {needed[0]}, but torch is {torch}", pair)
     elif "torchvision" in errors:
         yield missing("torch", f"torchvision {vision} does not fit torch {torch}: {errors['torchvision']}", pair)
-    elif found["torch"].get("torchvision_operators") is False and found["torch"].get("torchvision_paired"):
-        text = (
-            f"torch {torch}; torchvision {vision} without its compiled operators, as this installation has paired them"
-        )
-        yield ok("torch", f"{text}: only models that detect animals first (top-down) need these")
-    elif found["torch"].get("torchvision_operators") is False:
-        text = f"torch {torch}; torchvision {vision} works but for its compiled operators"
-        yield warning("torch", text, f"Models that detect animals first (top-down) need them. {pair}")
-    else:
+    elif found["torch"].get("torchvision_operators") is not False:
         yield ok("torch", f"torch {torch}, torchvision {vision}")
+    else:
+        needing, which = _need_operators(settings), "superanimal and models that detect animals first (top-down)"
+        text = f"torch {torch}; torchvision {vision} works but for its compiled operators"
+        if found["torch"].get("torchvision_paired") and not needing:  # nothing is wrong: so we have installed them
+            yield ok("torch", f"{text}: only {which} need these")
+        else:
+            yield warning("torch", text, f"These fail without them: {', '.join(needing) or which}. {pair}")
+
+
+def _need_operators(settings: Settings) -> list[str]:
+    """Name what is set up here that looks for animals first, and so needs torchvision's compiled operators."""
+    models = [each.name for each in models_of(settings).all() if each.problem is None and is_top_down(each.config)]
+    told = [f"the top-down model{'' if len(models) == 1 else 's'} {', '.join(models)}"] if models else []
+    return ["superanimal", *told] if settings.superanimal_dir else told
 
 
 def _opencv(found: Mapping[str, Any]) -> Iterable[Finding]:

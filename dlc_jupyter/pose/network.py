@@ -13,8 +13,8 @@ from dlc_jupyter.errors import AnalysisFailed, without_paths
 from dlc_jupyter.pose.limits import check_cropping
 from dlc_jupyter.pose.media import Media
 from dlc_jupyter.pose.memory import lacking, lacking_here
+from dlc_jupyter.pose.project_files import is_top_down
 from dlc_jupyter.pose.projects import (
-    PYTORCH_MODELS,
     Model,
     folders_of,
     lacking_network,
@@ -142,11 +142,7 @@ class Network:
     @property
     def passes(self) -> int:
         """How often the video is read: a top-down network looks for the animals first."""
-        pattern = f"{PYTORCH_MODELS}/iteration-*/*shuffle{self.shuffle}/train/pytorch_config.yaml"
-        for config in self.config.parent.glob(pattern):
-            if read_yaml(config).get("method") == "td":
-                return 2
-        return 1
+        return 2 if is_top_down(self.config, self.shuffle) else 1
 
 
 @dataclass(frozen=True)

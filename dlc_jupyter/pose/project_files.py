@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pickletools
 import re
@@ -69,6 +70,16 @@ def listed(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:
         return []
+
+
+def is_top_down(config: Path, shuffle: int | None = None) -> bool:
+    """Return whether networks of a project look for the animals first: those of a shuffle, or any of them."""
+    name = "*" if shuffle is None else f"*shuffle{shuffle}"
+    for path in config.parent.glob(f"{PYTORCH_MODELS}/iteration-*/{name}/train/pytorch_config.yaml"):
+        with contextlib.suppress(Unreadable):
+            if read_yaml(path).get("method") == "td":
+                return True
+    return False
 
 
 def folders_of(config: Path) -> list[Path]:

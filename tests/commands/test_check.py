@@ -8,11 +8,10 @@ from __future__ import annotations
 import copy
 import io
 import json
-import os
+import shutil
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,7 @@ import pytest
 from dlc_jupyter import demo
 from dlc_jupyter.commands import check, findings
 from dlc_jupyter.commands.findings import Finding
-from dlc_jupyter.jobs.roster import Roster
 from dlc_jupyter.settings import Settings
-from dlc_jupyter.storage import disk
-from dlc_jupyter.storage.database import Database, database_url
 
 #: What the probe finds in an environment where everything is there.
 WELL: dict[str, Any] = {
@@ -43,6 +39,8 @@ WELL: dict[str, Any] = {
     "errors": {},
     "torch": {"cuda_build": "13.0", "gpus": ["NVIDIA H100"], "torchvision_operators": True},
 }
+#: torch and torchvision as our own installation pairs them where there is no GPU.
+PAIRED: dict[str, Any] = {"gpus": [], "torchvision_operators": False, "torchvision_paired": True}
 
 
 def program(path: Path, script: str) -> Path:
@@ -111,8 +109,8 @@ def test_where_everything_is_there_every_finding_is_well(python_with: Callable[.
             *("torch", "missing", "was built for torch 2.12.0, but torch is 2.13.0", "in one command"),
         ),
         ({"errors__torchvision": "RuntimeError: nms"}, "torch", "missing", "does not fit", "in one command"),
-        ({"torch__torchvision_operators": False}, "torch", "warning", "compiled operators", "top-down"),
-        ({"torch": {"torchvision_operators": False, "torchvision_paired": True}}, "torch", "ok", "top-down", ""),
+        ({"torch__torchvision_operators": False}, "torch", "warning", "compiled operators", "superanimal and models"),
+        ({"torch": PAIRED}, "torch", "ok", "only superanimal and models that detect animals first (top-down)", ""),
         ({"opencv": {}}, "OpenCV", "missing", "not installed", findings.INSTALL),
         ({"errors__cv2": "ImportError: libGL.so.1"}, "OpenCV", "missing", "libGL.so.1", findings.INSTALL),
         (
@@ -129,6 +127,32 @@ def test_what_an_engine_s_python_may_lack(
     assert finding.state == state
     assert text in finding.text
     assert advice in finding.advice
+    assert bool(finding.advice) == (state != "ok")
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_what_fails_without_torchvision_s_operators_is_named_where_it_is_set_up(
+    python_with: Callable[..., Path], tmp_path: Path, paired: bool
+) -> None:
+    python = str(python_with(torch={**PAIRED, "torchvision_paired": paired}))
+    shutil.copytree(demo.MODEL.parent, tmp_path / "rats")
+    (network,) = (tmp_path / "rats").rglob("pytorch_config.yaml")
+    network.write_text(network.read_text().replace("method: bu", "method: td"))
+    models = {"mouse": str(demo.MODEL)}
+    for settings, named in (
+        (Settings(engine_python=python, superanimal_dir=str(tmp_path), models=models), "superanimal. "),
+        (
+            Settings(engine_python=python, models={**models, "rats": str(tmp_path / "rats")}),
+            "the top-down model rats. ",
+        ),
+        (Settings(engine_python=python, models_dir=str(tmp_path)), "the top-down model rats. "),
+    ):
+        (finding,) = found(settings, "torch")
+        assert finding.state == "warning"
+        assert f"These fail without them: {named}" in finding.advice
+        assert "pip install" in finding.advice
+    (finding,) = found(Settings(engine_python=python, models=models), "torch")
+    assert finding.state == ("ok" if paired else "warning")
 
 
 GPUS = "echo '0, GPU-aaaa-1, NVIDIA T4, 15360'"
@@ -282,78 +306,6 @@ def test_ffmpeg_that_is_there() -> None:
     finding = findings.ffmpeg(Settings())
     assert finding.state == "ok"
     assert finding.text.endswith("with libx264")
-
-
-def test_a_data_folder_on_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(
-        f"1 0 0:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:2 / {tmp_path} rw,relatime - nfs4 nas:/lab rw,vers=4.2\n"
-    )
-    monkeypatch.setattr(disk, "MOUNTS", mounts)
-    folder, room = findings.data_folder(Settings(data_dir=str(tmp_path / "dlc"), min_free_bytes=0))
-    assert (folder.state, room.state) == ("warning", "ok")
-    assert "network file system (nfs4)" in folder.text
-    assert "data_dir" in folder.advice
-
-
-def test_a_data_folder_that_is_still_to_be_made(tmp_path: Path) -> None:
-    folder, _ = findings.data_folder(Settings(data_dir=str(tmp_path / "a" / "b"), min_free_bytes=0))
-    assert folder.text == f"{tmp_path / 'a' / 'b'} (it will be made), on a local disk"
-    assert not (tmp_path / "a").exists()
-
-
-def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    (finding,) = findings.data_folder(Settings(data_dir=str(tmp_path / "file" / "dlc")))
-    assert (finding.subject, finding.state) == ("Data folder", "missing")
-    assert "cannot be written" in finding.text
-
-
-def test_a_data_folder_of_somebody_else_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # root may write everywhere
-    (finding,) = findings.data_folder(Settings(data_dir=str(tmp_path / "dlc")))
-    assert finding.state == "missing"
-    assert "owner" in finding.advice
-
-
-def test_a_full_disk(tmp_path: Path) -> None:
-    _, room = findings.data_folder(Settings(data_dir=str(tmp_path), min_free_bytes=1 << 60))
-    assert (room.subject, room.state) == ("Disk", "missing")
-    assert "uploads stop at 1,048,576 TiB (min_free_bytes)" in room.text
-    assert "dlc-jupyter cleanup --dry-run" in room.advice
-
-
-def heard_of_a_worker(settings: Settings, seconds_ago: float) -> None:
-    settings.root.mkdir()
-    database = Database(database_url(settings.root, ""))
-    Roster(database).show("here/1/a", time.time() - seconds_ago, {})
-    database.close()
-
-
-def test_a_worker_that_runs(tmp_path: Path) -> None:
-    settings = Settings(data_dir=str(tmp_path / "dlc"))
-    heard_of_a_worker(settings, 7)
-    finding = findings.worker(settings)
-    assert (finding.state, finding.text) == ("ok", "running, heard of 7 s ago")
-
-
-@pytest.mark.parametrize("seconds_ago", [None, 3600])
-def test_a_worker_that_does_not_run(tmp_path: Path, seconds_ago: float | None) -> None:
-    settings = Settings(data_dir=str(tmp_path / "dlc"))
-    if seconds_ago:
-        heard_of_a_worker(settings, seconds_ago)
-    assert findings.worker(settings).state == "ok"  # the server will start one
-    settings.start_worker = False
-    finding = findings.worker(settings)
-    assert finding.state == "warning"
-    assert "dlc-jupyter worker" in finding.advice
-
-
-def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
-    (tmp_path / "dlc.db").write_bytes(b"This is no database. " * 1000)
-    finding = findings.worker(Settings(data_dir=str(tmp_path)))
-    assert (finding.subject, finding.state) == ("Database", "missing")
-    assert f"{tmp_path / 'dlc.db'} cannot be opened: file is not a database" in finding.text
 
 
 def test_models_that_can_be_used_and_that_cannot(tmp_path: Path) -> None:
