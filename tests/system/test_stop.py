@@ -41,9 +41,13 @@ def test_a_server_that_stops_takes_everything_with_it_and_goes_on_later(site):
 def test_a_server_that_stops_in_the_middle_of_a_video_analyses_it_later(studio, clip):
     client = studio.running().client
     analysis_id = client.run("alone-video", client.upload(clip), model="demo-mouse", hold_at=20)
+    wait_until(lambda: (client.status(analysis_id)["progress"] or {}).get("done"))
     stop(studio, analysis_id)
+    waiting = studio.record(analysis_id).as_json()["progress"]
+    assert (0 < waiting["done"] < FRAMES, waiting["total"], waiting["rate"]) == (True, FRAMES, None)
     server = studio.start()
     assert server.succeed(analysis_id)["attempt"] == 1
+    assert "this one goes on with frame 16, counted from 0." in server.client.log(analysis_id)
     assert server.client.result(analysis_id)["frames"] == FRAMES
 
 
