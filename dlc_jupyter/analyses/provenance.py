@@ -40,6 +40,7 @@ def provenance_of(
         "video": {"file_id": video.file_id, "filename": video.filename, **media.as_json()},
         "model_files": [{"name": path.name, "sha256": sha256(path)} for path in poses.model_files],
         "parameters": dict(parameters),
+        "every_frame_decoded": not (media.leading or poses.unreadable),
         "batch_sizes": poses.batch_sizes,
         "versions": versions(),
         "device": torch.cuda.get_device_name(0) if on_gpu else platform.processor() or platform.machine(),

@@ -43,7 +43,8 @@ class Video(PoseAnalysis):
         "frames": "Frames from the first one to the last one that was looked at: row i of the files is frame i.",
         "unreadable_frames": "Numbers, counted from 0, of the frames that could not be decoded (on_bad_frame=mark).",
         "provenance": "Video, model files with their SHA-256, parameters, how many pictures or animals were in a batch "
-        "(batch_sizes), versions, device, and what did not go the usual way (fallbacks).",
+        "(batch_sizes), whether every frame could be decoded (every_frame_decoded), versions, device, and what did not "
+        "go the usual way (fallbacks).",
         **DESCRIPTION,
     }
 

@@ -42,6 +42,9 @@ class Keys:
         Of the poses of each input, and how the fields of its result begin that have them.
     wholes : tuple of str
         Of the poses of all frames of each input: the same, unless only a part of the frames is looked at.
+    twins : tuple of str
+        Of the poses of each input where frames that cannot be decoded are marked instead of not, or not instead of
+        marked: the same poses, where there are no such frames.
     earlier : str or None
         Of the result from which it can start (`Analysis.starts_from`).
     """
@@ -49,6 +52,7 @@ class Keys:
     request: str | None = None
     poses: tuple[tuple[str, str], ...] = ()
     wholes: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
     earlier: str | None = None
 
 
@@ -150,8 +154,9 @@ class Requests:
         poses = list(self._pose_keys(analysis, parameters, model, record.file_ids, deeplabcut))
         return Keys(
             request=self._key(analysis, parameters, model, record.file_ids, deeplabcut),
-            poses=tuple((key, prefix) for key, prefix, _ in poses),
-            wholes=tuple(whole for *_, whole in poses),
+            poses=tuple((key, prefix) for key, prefix, *_ in poses),
+            wholes=tuple(whole for _, _, whole, _ in poses),
+            twins=tuple(twin for *_, twin in poses),
             earlier=self._earlier_key(analysis, parameters, record.file_ids, deeplabcut),
         )
 
@@ -162,8 +167,8 @@ class Requests:
         model: Model | None,
         file_ids: Sequence[str],
         deeplabcut: str | None,
-    ) -> Iterator[tuple[str, str, str]]:
-        """Yield for each input `Keys.poses`, and `Keys.wholes`."""
+    ) -> Iterator[tuple[str, str, str, str]]:
+        """Yield for each input `Keys.poses`, `Keys.wholes` and `Keys.twins`."""
         if model is None:
             return
         for file_id, wanted in zip(file_ids, analysis.poses(parameters, model), strict=False):
@@ -172,13 +177,13 @@ class Requests:
             decisive = {
                 "poses": wanted.parameters(),
                 "file": file_id,
-                **({"mark": True} if wanted.mark else {}),
                 "project": self._models.fingerprint(project, trainingsetindex=index, shuffle=shuffle),
                 **self._programs(deeplabcut),
             }
-            whole = _hash(decisive)
-            part = _hash({**decisive, "frames": wanted.frames}) if wanted.frames else whole
-            yield part, wanted.prefix, whole
+            part = {"frames": wanted.frames} if wanted.frames else {}
+            asked, other = ({"mark": True}, {}) if wanted.mark else ({}, {"mark": True})
+            key, whole, twin = (_hash(decisive | each) for each in (asked | part, asked, other | part))
+            yield key, wanted.prefix, whole, twin
 
     def _earlier_key(
         self,

@@ -100,11 +100,13 @@ def output_name(name: str, inputs: Sequence[Mapping[str, str]], *, of_video: boo
 
 def offered(keys: Keys, result: Mapping[str, Any]) -> dict[str, str]:
     """Return which poses are in a result: how their fields begin, by their keys."""
-    return {
-        key: prefix
-        for key, prefix in keys.poses
-        if all(isinstance(result.get(prefix + field), str) for field in POSE_FILES)
-    }
+    found = {}
+    for (key, prefix), twin in zip(keys.poses, keys.twins, strict=True):
+        if all(isinstance(result.get(prefix + field), str) for field in POSE_FILES):
+            found[key] = prefix
+            if (in_result(result, prefix) or {}).get("every_frame_decoded"):
+                found[twin] = prefix
+    return found
 
 
 def memory_folder(root: Path) -> Path:

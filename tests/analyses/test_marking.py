@@ -53,6 +53,7 @@ def test_marked_poses_are_drawn_plotted_and_smoothed_in_their_places(run, damage
     assert poses.result["unreadable_frames"] == empty == (bad or empty) != []
     assert [note for note in poses.notes if f"(counted from 0): {empty[0]}" in note]
     assert Finished.open(poses.result["poses_file"]).first == 0
+    assert poses.result["provenance"]["every_frame_decoded"] is False
     poses.result["provenance"]["notes"] = poses.notes
     for given in (poses, None):
         for name, check in (("label", check_label), ("plot", check_plot), ("filter", check_filter)):
@@ -92,6 +93,7 @@ def test_where_a_container_has_no_places_for_them_rows_begin_with_the_first_fram
     ran = run("video", matroska, on_bad_frame="mark", formats=["parquet"])
     assert NO_MARK in ran.notes
     assert ran.result["unreadable_frames"] == []
+    assert ran.result["provenance"]["every_frame_decoded"] is False
     assert pd.read_parquet(ran.result["parquet_file"])["time"].min() == pytest.approx(leading / 30, abs=1e-3)
     assert Finished.open(ran.result["poses_file"]).first == leading
     again = run("plot", matroska, on_bad_frame="mark", poses=ran)

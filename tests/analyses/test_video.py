@@ -108,6 +108,7 @@ def test_the_result_says_what_was_analysed_and_with_what(run, clip, deeplabcut):
     assert set(provenance["versions"]) == {"dlc_jupyter", "deeplabcut", "torch", "opencv", "numpy", "python"}
     assert provenance["device"]
     assert provenance["fallbacks"] == []
+    assert provenance["every_frame_decoded"] is True
 
 
 def test_a_part_of_the_frames_can_be_looked_at(run, clip):

@@ -279,6 +279,9 @@ def test_marked_poses_are_others_and_shared_by_what_asks_for_them(tmp_path: Path
     marked = poses(tmp_path, requests, "video", on_bad_frame="mark")
     assert marked != poses(tmp_path, requests, "video")
     assert marked == poses(tmp_path, requests, "label", on_bad_frame="mark")
+    for mark, twin in (("mark", poses(tmp_path, requests, "video")), ("stop", marked)):
+        record = written(tmp_path, requests, "plot", {"model": "reach", "on_bad_frame": mark})
+        assert requests.keys(record, None).twins == (twin,)
 
 
 def test_poses_are_the_same_whichever_analysis_makes_them(tmp_path: Path, requests: Requests) -> None:
@@ -316,7 +319,7 @@ def test_poses_of_a_camera_are_those_of_its_2d_model(tmp_path: Path, requests: R
     model = read_model("reach3d", three_d)
     found = list(requests._pose_keys(Stereo, parameters, model, both, None))
     assert [key for key, *_ in found] == [requests.keys(video, None).poses[0][0] for video in videos]
-    assert [prefix for _, prefix, _ in found] == ["left_", "right_"]
+    assert [prefix for _, prefix, *_ in found] == ["left_", "right_"]
 
 
 def test_other_poses_have_another_key(tmp_path: Path, requests: Requests, snapshot: Path) -> None:

@@ -83,6 +83,21 @@ def test_a_part_starts_from_the_poses_of_the_whole_or_else_from_those_of_the_sam
     assert (staged["analysis_id"], staged["result"]["frames"]) == (of_whole, 7)
 
 
+@pytest.mark.parametrize(("made", "wanted"), [("stop", "mark"), ("mark", "stop")])
+@pytest.mark.parametrize("part", [{}, {"start": 4, "stop": 9}])
+def test_where_every_frame_can_be_decoded_poses_are_the_same_whether_others_were_to_be_marked(
+    scratch, ask, upload, make, made, wanted, part
+):
+    video = upload(b"bytes", "a.mp4")
+    asked = {"model": "mouse", **part}
+    make("video", [video], POSES, provenance={"every_frame_decoded": False}, on_bad_frame=made, **asked)
+    assert scratch.prepare(ask("label", [video], on_bad_frame=wanted, **asked)).poses == [None]
+    told = {"every_frame_decoded": True}
+    whole, _ = make("video", [video], POSES, provenance=told, on_bad_frame=made, save_as_csv=False, **asked)
+    (staged,) = scratch.prepare(ask("label", [video], on_bad_frame=wanted, dotsize=3, **asked)).poses
+    assert staged["analysis_id"] == whole
+
+
 def test_where_the_newest_poses_are_gone_earlier_ones_are_staged(scratch, ask, upload, files, make):
     video = upload(b"bytes", "a.mp4")
     first, _ = make("video", [video], POSES, model="mouse")
