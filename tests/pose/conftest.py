@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dlc_jupyter import demo
 from dlc_jupyter.pose.models import Models
@@ -56,3 +57,63 @@ def clip(tmp_path_factory) -> Callable[[str], Path]:
         return target
 
     return find
+
+
+# -- projects without a network that could be used -------------------------------------------------------------------
+
+CONFIG = {
+    "Task": "reach",
+    "scorer": "me",
+    "date": "Nov1",
+    "project_path": "/where/it/was",
+    "video_sets": {"/videos/a.mp4": {"crop": "0, 640, 0, 480"}},
+    "bodyparts": ["paw", "no"],
+    "skeleton": [["paw", "no"]],
+    "TrainingFraction": [0.95, 0.8],
+    "iteration": 1,
+    "snapshotindex": -1,
+}
+SHUFFLES = {"shuffle_left": 2, "shuffle_right": 2, "trainingsetindex_left": 0, "trainingsetindex_right": 0}
+THREE_D = {"Task": "reach3d", "scorer": "me", "date": "Nov1", "camera_names": ["left", "right"], "skeleton": []}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Write a project as DeepLabCut lays it out; return its config.yaml."""
+
+    def make(folder="lab/reach", snapshots=("snapshot-010.pt", "snapshot-best-008.pt", "snapshot-090.pt"), **changes):
+        root = tmp_path / folder
+        root.mkdir(parents=True)
+        network = root / "dlc-models-pytorch/iteration-1/reachNov1-trainset95shuffle2"
+        for part in ("train", "test"):
+            (network / part).mkdir(parents=True)
+        (network / "train/pytorch_config.yaml").write_text("net_type: resnet_50\nmethod: bu\n")
+        (network / "test/pose_cfg.yaml").write_text("net_type: resnet_50\n")
+        for name in (*snapshots, "snapshot-detector-020.pt", "learning_stats.csv"):
+            (network / "train" / name).write_bytes(name.encode())
+        dataset = root / "training-datasets/iteration-1/UnaugmentedDataSet_reachNov1"
+        dataset.mkdir(parents=True)
+        (dataset / "metadata.yaml").write_text("shuffles: {}\n")
+        (dataset / "big.h5").write_bytes(b"big")
+        (root / "labeled-data").mkdir()
+        (root / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **changes}))
+        return root / "config.yaml"
+
+    return make
+
+
+@pytest.fixture
+def three_d(tmp_path, project):
+    """Write a 3D project with one 2D project for both cameras; return its config.yaml."""
+
+    def make(calibrated=True, **changes):
+        root = tmp_path / "lab/reach3d"
+        (root / "camera_matrix").mkdir(parents=True)
+        if calibrated:
+            (root / "camera_matrix/stereo_params.pickle").write_bytes(b"stereo")
+        two_d = str(project())
+        values = {**THREE_D, "config_file_left": two_d, "config_file_right": two_d, **SHUFFLES, **changes}
+        (root / "config.yaml").write_text(yaml.safe_dump({key: value for key, value in values.items() if value}))
+        return root / "config.yaml"
+
+    return make

@@ -4,7 +4,6 @@ import hashlib
 import pickle
 import shutil
 import sys
-import threading
 
 import pytest
 import yaml
@@ -13,64 +12,8 @@ from dlc_jupyter import demo
 from dlc_jupyter.errors import BadRequest, NotFound
 from dlc_jupyter.pose import models
 from dlc_jupyter.pose.models import Models, discover, read_model
+from tests.pose.conftest import CONFIG, THREE_D
 from tests.stereo import write_calibration
-
-CONFIG = {
-    "Task": "reach",
-    "scorer": "me",
-    "date": "Nov1",
-    "project_path": "/where/it/was",
-    "video_sets": {"/videos/a.mp4": {"crop": "0, 640, 0, 480"}},
-    "bodyparts": ["paw", "no"],
-    "skeleton": [["paw", "no"]],
-    "TrainingFraction": [0.95, 0.8],
-    "iteration": 1,
-    "snapshotindex": -1,
-}
-SHUFFLES = {"shuffle_left": 2, "shuffle_right": 2, "trainingsetindex_left": 0, "trainingsetindex_right": 0}
-THREE_D = {"Task": "reach3d", "scorer": "me", "date": "Nov1", "camera_names": ["left", "right"], "skeleton": []}
-
-
-@pytest.fixture
-def project(tmp_path):
-    """Write a project as DeepLabCut lays it out; return its config.yaml."""
-
-    def make(folder="lab/reach", snapshots=("snapshot-010.pt", "snapshot-best-008.pt", "snapshot-090.pt"), **changes):
-        root = tmp_path / folder
-        root.mkdir(parents=True)
-        network = root / "dlc-models-pytorch/iteration-1/reachNov1-trainset95shuffle2"
-        for part in ("train", "test"):
-            (network / part).mkdir(parents=True)
-        (network / "train/pytorch_config.yaml").write_text("net_type: resnet_50\nmethod: bu\n")
-        (network / "test/pose_cfg.yaml").write_text("net_type: resnet_50\n")
-        for name in (*snapshots, "snapshot-detector-020.pt", "learning_stats.csv"):
-            (network / "train" / name).write_bytes(name.encode())
-        dataset = root / "training-datasets/iteration-1/UnaugmentedDataSet_reachNov1"
-        dataset.mkdir(parents=True)
-        (dataset / "metadata.yaml").write_text("shuffles: {}\n")
-        (dataset / "big.h5").write_bytes(b"big")
-        (root / "labeled-data").mkdir()
-        (root / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **changes}))
-        return root / "config.yaml"
-
-    return make
-
-
-@pytest.fixture
-def three_d(tmp_path, project):
-    """Write a 3D project with one 2D project for both cameras; return its config.yaml."""
-
-    def make(calibrated=True, **changes):
-        root = tmp_path / "lab/reach3d"
-        (root / "camera_matrix").mkdir(parents=True)
-        if calibrated:
-            (root / "camera_matrix/stereo_params.pickle").write_bytes(b"stereo")
-        two_d = str(project())
-        values = {**THREE_D, "config_file_left": two_d, "config_file_right": two_d, **SHUFFLES, **changes}
-        (root / "config.yaml").write_text(yaml.safe_dump({key: value for key, value in values.items() if value}))
-        return root / "config.yaml"
-
-    return make
 
 
 def contents(folder):
@@ -422,113 +365,6 @@ def test_a_project_that_was_never_trained_is_not_taken_for_one_of_tensorflow(pro
 def test_a_broken_project_is_found_in_the_models_folder_all_the_same(project, tmp_path):
     project().write_text("Task: [")
     assert [model.name for model in Models({}, str(tmp_path)).all()] == ["reach"]
-
-
-def test_the_fingerprint_changes_with_what_decides_the_poses_only(project):
-    config = project()
-    train = next(config.parent.rglob("train"))
-    known = Models({"arm": str(config)}, "")
-    first = known.fingerprint(known.find("arm"))
-
-    def now():
-        return known.fingerprint(known.find("arm"))
-
-    config.write_text(yaml.safe_dump({**CONFIG, "project_path": "/elsewhere", "video_sets": {}}))
-    assert now() == first
-    (train / "learning_stats.csv").write_text("epoch\n1\n")
-    assert now() == first
-    config.write_text(yaml.safe_dump({**CONFIG, "batch_size": 2}))
-    assert (second := now()) != first
-    (train / "snapshot-090.pt").write_bytes(b"other weights")
-    assert (third := now()) != second
-    (train / "pytorch_config.yaml").write_text("net_type: hrnet\n")
-    assert now() not in (first, second, third)
-
-
-def test_the_fingerprint_is_the_same_for_a_copy_elsewhere(project, tmp_path):
-    config = project()
-    shutil.copytree(config.parent, tmp_path / "copy")
-    known = Models({"a": str(config), "b": str(tmp_path / "copy")}, "")
-    assert known.fingerprint(known.find("a")) == known.fingerprint(known.find("b"))
-
-
-def test_the_fingerprint_is_not_read_anew_each_time(project, monkeypatch):
-    known = Models({"arm": str(project())}, "")
-    first = known.fingerprint(known.find("arm"))
-    monkeypatch.setattr(models, "_digest", lambda path: pytest.fail("read again"))
-    assert known.fingerprint(known.find("arm")) == first
-
-
-def test_the_fingerprint_of_one_network_does_not_depend_on_the_others(project, monkeypatch):
-    config = project()
-    other = shutil.copytree(
-        config.parent / "dlc-models-pytorch/iteration-1/reachNov1-trainset95shuffle2",
-        config.parent / "dlc-models-pytorch/iteration-1/reachNov1-trainset80shuffle2",
-    )
-    known = Models({"arm": str(config)}, "")
-    read, digest = [], models._digest
-    monkeypatch.setattr(models, "_digest", lambda path: (read.append(path), digest(path))[1])
-
-    def now(trainingsetindex):
-        return known.fingerprint(known.find("arm"), trainingsetindex=trainingsetindex, shuffle=2)
-
-    first = now(0)
-    assert not [path for path in read if other in path.parents]
-    second, whole = now(1), known.fingerprint(known.find("arm"))
-    (other / "train/snapshot-090.pt").write_bytes(b"trained longer")
-    assert now(0) == first
-    assert now(1) != second
-    assert known.fingerprint(known.find("arm")) != whole
-
-
-def test_many_who_ask_at_once_read_a_file_once(project, monkeypatch):
-    known = Models({"arm": str(project())}, "")
-    model, digest = known.find("arm"), models._digest
-    read, asked, all_asked = [], [], threading.Event()
-
-    def slowly(path):
-        read.append(path)
-        all_asked.wait(20)
-        return digest(path)
-
-    def ask():
-        asked.append(None)
-        if len(asked) == 4:
-            all_asked.set()
-        found.append(known.fingerprint(model))
-
-    found: list[str] = []
-    monkeypatch.setattr(models, "_digest", slowly)
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    assert len(set(found)) == 1
-    assert len(read) == len(set(read))
-
-
-def test_a_registered_model_is_found_without_looking_through_the_models_folder(project, tmp_path, monkeypatch):
-    known = Models({"arm": str(project())}, str(tmp_path))
-    monkeypatch.setattr(models, "discover", lambda root: pytest.fail("looked through"))
-    assert known.find("arm").problem is None
-
-
-def test_the_fingerprint_of_a_3d_project_covers_calibration_and_2d_project(three_d):
-    config = three_d()
-    known = Models({"arm": str(config)}, "")
-    seen = {known.fingerprint(known.find("arm"))}
-    (config.parent / "camera_matrix/stereo_params.pickle").write_bytes(b"other cameras")
-    seen.add(known.fingerprint(known.find("arm")))
-    next(config.parent.parent.rglob("snapshot-090.pt")).write_bytes(b"other weights")
-    seen.add(known.fingerprint(known.find("arm")))
-    write_calibration(config.parent / "calibration.toml")
-    seen.add(known.fingerprint(known.find("arm")))
-    toml = config.parent / "calibration.toml"
-    toml.write_text(toml.read_text().replace("-100.0", "-101.0"))
-    seen.add(known.fingerprint(known.find("arm")))
-    assert len(seen) == 5
 
 
 def test_a_staged_copy_is_a_project_of_its_own(project, tmp_path):
