@@ -82,10 +82,10 @@ def given(
     return Poses(f"poses-{number + 1}", files, about)
 
 
-def fails(start: Callable[..., object], *arguments: Any, **parameters: Any) -> AnalysisFailed:
+def fails(start: Callable[..., object], /, *arguments: Any, **parameters: Any) -> AnalysisFailed:
     """Return the error with which an analysis ends; it names no file of the machine."""
     with pytest.raises(AnalysisFailed) as failed:
-        start(*arguments, **parameters)
+        call(*arguments, **parameters)
     for text in (failed.value.message, failed.value.hint):
         assert "/" not in text, text
     return failed.value
