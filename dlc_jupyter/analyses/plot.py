@@ -17,11 +17,13 @@ from dlc_jupyter.analyses.poses import (
     Filtered,
     PCutoff,
     PoseParameters,
+    Recording,
     given_or_new_poses,
     open_video,
 )
 
 if TYPE_CHECKING:  # the server imports this module, and has neither pandas nor matplotlib
+    from dlc_jupyter.pose.network import Poses
     from dlc_jupyter.pose.plots import Movement
 
 
@@ -59,44 +61,19 @@ class Plot(AfterPoses):
 
     def run(self, job: Job[Plot.Parameters]) -> dict[str, Any]:
         """Find or make the poses, smooth them where that is wanted, and draw the pictures."""
-        from dlc_jupyter.pose import clock, filters, movement, plots
-        from dlc_jupyter.pose.projects import read_yaml
+        from dlc_jupyter.pose import plots
         from dlc_jupyter.pose.render import Style
-        from dlc_jupyter.pose.tables import PoseTable
 
         wanted = job.parameters
         recording = open_video(job)
-        media, network, model = recording.media, recording.network, recording.model
-        Style(displayedbodyparts=wanted.displayedbodyparts).check(model)
+        Style(displayedbodyparts=wanted.displayedbodyparts).check(recording.model)
         # The pictures count as a tenth of the video's frames; where the poses were made earlier, they are all there is.
-        before, drawing = media.frames, max(media.frames // 10, 1)
+        before, drawing = recording.media.frames, max(recording.media.frames // 10, 1)
         poses, origin = given_or_new_poses(recording, lambda done: job.progress(done, before + drawing, "frames"))
         if origin["poses_from"]:
-            before, drawing = 0, media.frames
+            before, drawing = 0, recording.media.frames
         made = {} if origin["poses_from"] else poses.as_result()
-        h5, notes = poses.h5, [*poses.notes, *poses.fallbacks]
-        if wanted.filtered:
-            smoothed = filters.filter_poses(network, poses, recording.video, filters.Filter())
-            h5 = smoothed.h5
-            notes += smoothed.notes
-        times = clock.times_of(media, range(poses.rows), marked=recording.wanted.mark)
-        note = clock.lacking_times(media, poses.rows, marked=recording.wanted.mark)
-        width, height = movement.analysed_size(poses.file("_meta.pickle"), media)
-        pcutoff = wanted.pcutoff
-        if pcutoff is None:
-            pcutoff = float(read_yaml(network.config).get("pcutoff", 0.6))
-        by_individual = wanted.color_by == "individual" and bool(model.individuals)
-        drawn = plots.Movement(
-            keypoints=movement.read_keypoints(h5, poses.rows, wanted.displayedbodyparts),
-            times=times,
-            width=width,
-            height=height,
-            pcutoff=pcutoff,
-            by_individual=by_individual,
-            title=_printable(job.inputs[0].filename),
-            smoothed=wanted.filtered,
-            groups=[animal if by_individual else part for animal, part in PoseTable(h5).points],
-        )
+        drawn, notes = _movement(recording, poses)
         files = plots.draw_all(
             drawn,
             job.scratch,
@@ -105,17 +82,47 @@ class Plot(AfterPoses):
                 before + done * drawing / len(plots.PICTURES), before + drawing, "frames"
             ),
         )
-        for each in (*notes, note, *_unseen(drawn)):
-            if each:
-                job.note(each)
+        for each in (*poses.notes, *poses.fallbacks, *notes, *_unseen(drawn)):
+            job.note(each)
         return {
             **{f"{name}_file": file for name, file in files.items()},
             **made,
             "frames": poses.rows,
-            "pcutoff": pcutoff,
+            "pcutoff": drawn.pcutoff,
             **describe(recording, poses.scorer),
             **origin,
         }
+
+
+def _movement(recording: Recording, poses: Poses) -> tuple[Movement, list[str]]:
+    """Return what is to be drawn of the poses, smoothed where that is wanted, and what the user should know of it."""
+    from dlc_jupyter.pose import clock, filters, movement, plots
+    from dlc_jupyter.pose.projects import read_yaml
+    from dlc_jupyter.pose.tables import PoseTable
+
+    wanted, media, marked = recording.job.parameters, recording.media, recording.wanted.mark
+    h5, notes, pcutoff = poses.h5, [], wanted.pcutoff
+    if wanted.filtered:
+        smoothed = filters.filter_poses(recording.network, poses, recording.video, filters.Filter())
+        h5, notes = smoothed.h5, [*smoothed.notes]
+    if pcutoff is None:
+        pcutoff = float(read_yaml(recording.network.config).get("pcutoff", 0.6))
+    if lacking := clock.lacking_times(media, poses.rows, marked=marked):
+        notes.append(lacking)
+    width, height = movement.analysed_size(poses.file("_meta.pickle"), media)
+    by_individual = wanted.color_by == "individual" and bool(recording.model.individuals)
+    drawn = plots.Movement(
+        keypoints=movement.read_keypoints(h5, poses.rows, wanted.displayedbodyparts),
+        times=clock.times_of(media, range(poses.rows), marked=marked),
+        width=width,
+        height=height,
+        pcutoff=pcutoff,
+        by_individual=by_individual,
+        title=_printable(recording.input.filename),
+        smoothed=wanted.filtered,
+        groups=[animal if by_individual else part for animal, part in PoseTable(h5).points],
+    )
+    return drawn, notes
 
 
 def _printable(filename: str) -> str:

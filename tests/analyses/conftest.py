@@ -197,3 +197,8 @@ def quick(run_several, walk, tmp_path):
         return run_several("triangulate", videos, poses=poses, **{"filterpredictions": False, **parameters})
 
     return start
+
+
+@pytest.fixture
+def labelled(run, clip):
+    return run("label", clip, pcutoff=0.4, dotsize=6)

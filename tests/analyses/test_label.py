@@ -1,6 +1,5 @@
 """`label`: what is drawn, that it plays everywhere, and that nothing is lost between the poses and the video."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from dlc_jupyter.pose import compat
 from dlc_jupyter.pose.containers import boxes
 from dlc_jupyter.pose.media import inspect
 from tests.analyses.conftest import FRAMES
-from tests.pose.videos import cut, ffmpeg, probe
+from tests.analyses.drawn import drawn_by_us
+from tests.pose.videos import ffmpeg, probe
 
 pytestmark = pytest.mark.deeplabcut
 
@@ -30,11 +30,6 @@ def drawn_points(result, frame):
     row = pd.read_hdf(result["h5_file"]).iloc[frame][result["scorer"]]
     names = row.index.get_level_values(0).unique()
     return {name: (int(row[name]["x"]), int(row[name]["y"])) for name in names if row[name]["likelihood"] > 0.4}
-
-
-@pytest.fixture
-def labelled(run, clip):
-    return run("label", clip, pcutoff=0.4, dotsize=6)
 
 
 def test_the_labelled_video_plays_everywhere_and_has_every_frame(labelled):
@@ -59,101 +54,6 @@ def test_the_result_has_the_video_and_the_poses_made_for_it(labelled):
     assert len(pd.read_hdf(result["h5_file"])) == FRAMES
     assert result["csv_file"].is_file()
     assert result["poses_from"] is None
-
-
-@pytest.mark.parametrize(
-    "style",
-    [
-        {},
-        {"trailpoints": 6, "draw_skeleton": True},
-        {"filtered": True, "trailpoints": 3},
-        {"cropping": [21, 300, 10, 231], "displaycropped": True},
-        {"fastmode": False, "trailpoints": 3},
-    ],
-    ids=lambda style: ",".join(style) or "plain",
-)
-def test_a_part_is_those_frames_of_the_whole_whoever_has_made_its_poses(run, clip, monkeypatch, style):
-    style = {"pcutoff": 0.2, **style}
-    shown = {"start": 11, "stop": 17, **style}
-    cropping = {name: style[name] for name in style if name == "cropping"}
-    whole, of_whole = pictures_of(run, monkeypatch, clip, **style)
-    poses = run("video", clip, **cropping)
-    given, from_whole = pictures_of(run, monkeypatch, clip, poses=poses, **shown)
-    made, from_part = pictures_of(run, monkeypatch, clip, **shown)
-    for ran, found in ((given, from_whole), (made, from_part)):
-        assert (ran.result["frames"], ran.result["fps"]) == (len(found), 30.0) == (6, 30.0)
-        assert all(np.array_equal(one, other) for one, other in zip(found, of_whole[11:17], strict=True))
-        assert ran.progress[-1]["done"] == ran.progress[-1]["total"]
-        assert [each["done"] for each in ran.progress] == sorted(each["done"] for each in ran.progress)
-        assert ran.notes == []
-    assert {each["total"] for each in given.progress} == {6}
-    assert "rows" not in given.result
-    around = 2 if "filtered" in style else 0
-    first, rows = 11 - around - style.get("trailpoints", 0), 17 + around
-    looked_at = pd.read_hdf(made.result["h5_file"]).notna().any(axis=1)
-    assert (made.result["rows"], looked_at[looked_at].index.tolist()) == (rows, list(range(first, rows)))
-    assert {each["total"] for each in made.progress} == {rows - first + 6}
-    told = made.result["provenance"]
-    assert (told["parameters"]["start"], told["parameters"]["stop"]) == (first, rows)
-    assert (told["afterwards"]["parameters"]["start"], told["afterwards"]["parameters"]["stop"]) == (11, 17)
-    assert whole.result["rows"] == FRAMES
-
-
-def pictures_of(run, monkeypatch, clip, **options):
-    """Label a video; return what ran, and its pictures: before they were encoded, where they are our own."""
-    if options.get("fastmode", True):
-        return drawn_by_us(run, monkeypatch, clip, **options)
-    import matplotlib.animation
-
-    class Recorder(matplotlib.animation.FFMpegWriter):
-        def grab_frame(self, **how):
-            self.fig.canvas.draw()
-            seen.append(np.asarray(self.fig.canvas.buffer_rgba()).copy())
-            super().grab_frame(**how)
-
-    from deeplabcut.utils import make_labeled_video as module
-
-    seen = []
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "FFMpegWriter", Recorder)
-        return run("label", clip, **options), seen
-
-
-def test_the_next_label_of_a_part_starts_from_its_poses(run, clip, monkeypatch):
-    made, first = drawn_by_us(run, monkeypatch, clip, start=11, stop=17)
-    made.result["frames"] = made.result["rows"]  # as the worker stages it
-    again, second = drawn_by_us(run, monkeypatch, clip, start=11, stop=17, poses=made)
-    assert again.result["poses_from"] == "an-earlier-one"
-    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
-
-
-def test_a_part_that_reaches_beyond_the_video_is_mentioned_and_one_behind_it_refused(run, fails, clip, labelled):
-    ran = run("label", clip, start=25, stop=40, poses=labelled)
-    assert (ran.result["frames"], ran.notes) == (5, ["stop=40 is beyond the video's end: it has 30 frames."])
-    assert run("label", clip, start=28, poses=labelled).result["frames"] == 2
-    assert fails("label", clip, start=30).kind == "BadSpan"
-
-
-def test_boxes_of_a_detector_are_drawn_on_a_part_whose_first_frames_were_not_looked_at(run, clip, monkeypatch):
-    import pickle
-
-    poses = run("label", clip, start=3, stop=6)
-    poses.result["frames"] = poses.result["rows"]
-    full = pickle.loads(poses.result["full_file"].read_bytes())
-    for name in sorted(name for name in full if name.startswith("frame"))[3:]:
-        full[name]["bboxes"] = np.array([[40, 30, 90, 70]], np.float32)
-        full[name]["bbox_scores"] = np.array([0.9], np.float32)
-    poses.result["full_file"].write_bytes(pickle.dumps(full))
-    seen = drawn_by_us(run, monkeypatch, clip, start=3, stop=6, poses=poses)[1]
-    assert [bool((each[30 - 1, 40 : 40 + 90] == (0, 0, 255)).all()) for each in seen] == [True] * 3
-
-
-def test_a_part_of_a_video_that_is_cut_off_can_be_labelled(run, fails, clip, tmp_path):
-    short = cut(clip, 0.8, tmp_path / "short.mp4")
-    assert fails("label", short).kind == "VideoCutShort"
-    ran = run("label", short, start=2, stop=8)
-    assert ran.result["frames"] == 6
-    assert [note for note in ran.notes if "cut off" in note]
 
 
 def test_dots_are_drawn_where_the_body_parts_are(labelled, clip):
@@ -249,21 +149,6 @@ def test_every_choice_changes_the_picture(run, clip, labelled, style):
     plain, other = pictures(labelled.result["video_file"])[-1], pictures(changed.result["video_file"])[-1]
     assert np.abs(plain.astype(int) - other).max() > 40
     assert changed.notes == []
-
-
-def drawn_by_us(run, monkeypatch, *arguments, **keywords):
-    """Label a video; return what ran, and the pictures that went to the encoder."""
-    from dlc_jupyter.pose import render
-
-    class Recorder(render.Encoder):
-        def write(self, pictures):
-            seen.extend(picture.copy() for picture in pictures)
-            super().write(pictures)
-
-    seen = []
-    with monkeypatch.context() as patch:
-        patch.setattr(render, "Encoder", Recorder)
-        return run("label", *arguments, **keywords), seen
 
 
 def drawn_by_deeplabcut(ran, monkeypatch, **style):
@@ -479,80 +364,3 @@ def test_deeplabcut_and_the_working_folder_are_left_as_they_were(run, clip, fast
     before = Path.cwd(), module.vp, module.trange, module.get_start_method
     run("label", clip, fastmode=fastmode)
     assert (Path.cwd(), module.vp, module.trange, module.get_start_method) == before
-
-
-# What DeepLabCut says nothing about.
-
-
-def test_body_parts_that_the_model_does_not_have_are_refused_naming_those_it_has(fails, clip):
-    failed = fails("label", clip, displayedbodyparts=["snout", "wing"])
-    assert failed.kind == "UnknownBodyPart"
-    assert failed.message.startswith("The model has no body part wing. There are: snout, leftear")
-    assert fails("label", clip, displayedbodyparts="[]").kind == "UnknownBodyPart"
-
-
-def test_poses_that_deeplabcut_does_not_find_are_no_success(run, fails, clip):
-    poses = run("video", clip)
-    poses.result["scorer"] = "DLC_somebody_else"  # it prints a line and returns [False]
-    assert fails("label", clip, poses=poses).kind == "NoPoses"
-
-
-def test_poses_that_cannot_be_read_are_no_success(run, fails, clip, tmp_path):
-    poses = run("video", clip)
-    poses.result["h5_file"] = tmp_path / "broken.h5"
-    poses.result["h5_file"].write_bytes(b"no HDF5")
-    assert fails("label", clip, poses=poses).kind == "DeepLabCutFailed"
-
-
-def test_filtering_that_makes_nothing_is_no_success(fails, clip, monkeypatch, deeplabcut):
-    monkeypatch.setattr(deeplabcut, "filterpredictions", lambda *arguments, **keywords: None)
-    assert fails("label", clip, filtered=True).kind == "NoPoses"
-
-
-@pytest.mark.parametrize("returned", [[], [None], [False], [True]])
-def test_a_drawing_that_makes_nothing_is_no_success(fails, clip, monkeypatch, deeplabcut, returned):
-    monkeypatch.setattr(deeplabcut, "create_labeled_video", lambda *arguments, **keywords: returned)
-    assert fails("label", clip, fastmode=False).kind == "NoPoses"
-
-
-def test_an_encoder_that_fails_is_no_success(fails, clip, monkeypatch, tmp_path):
-    fake = tmp_path / "bin/ffmpeg"
-    fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\necho 'Unknown encoder libx264' >&2\nexit 1\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
-    failed = fails("label", clip)
-    assert failed.kind == "EncodingFailed"
-    assert failed.hint == "Unknown encoder libx264"
-
-
-def test_a_disk_that_is_full_is_said_in_these_words(fails, clip, monkeypatch, tmp_path):
-    fake = tmp_path / "bin/ffmpeg"
-    fake.parent.mkdir()
-    fake.write_text(
-        "#!/bin/sh\ncat > /dev/null\necho 'av_interleaved_write_frame(): No space left on device' >&2\nexit 1\n"
-    )
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
-    failed = fails("label", clip)
-    assert failed.kind == "NoSpace"
-    assert "disk is full" in failed.message
-
-
-def test_without_an_ffmpeg_of_the_system_the_one_that_comes_with_deeplabcut_is_used(run, clip, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert run("label", clip).result["frames"] == FRAMES
-
-
-@pytest.mark.parametrize("fastmode", [True, False])
-def test_without_any_ffmpeg_the_message_says_how_to_get_one(fails, clip, monkeypatch, tmp_path, fastmode):
-    import imageio_ffmpeg
-
-    def none():
-        raise RuntimeError("No ffmpeg exe could be found.")
-
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none)
-    failed = fails("label", clip, fastmode=fastmode)
-    assert failed.kind == "NoFFmpeg"
-    assert "apt-get install ffmpeg" in failed.hint
