@@ -85,7 +85,7 @@ def given(
 def fails(start: Callable[..., object], /, *arguments: Any, **parameters: Any) -> AnalysisFailed:
     """Return the error with which an analysis ends; it names no file of the machine."""
     with pytest.raises(AnalysisFailed) as failed:
-        call(*arguments, **parameters)
+        start(*arguments, **parameters)
     for text in (failed.value.message, failed.value.hint):
         assert "/" not in text, text
     return failed.value
