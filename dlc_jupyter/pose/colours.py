@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 INK, PALE = "#24292f", "#6e7781"
-_LINES = "#afb8c1"
+LINES = "#afb8c1"
 
 #: What all pictures that matplotlib draws have in common: settings of its ``rc_context``.
 STYLE: dict[str, Any] = {
@@ -16,10 +16,10 @@ STYLE: dict[str, Any] = {
     "text.color": INK,
     "text.parse_math": False,  # names are not formulas
     "axes.labelcolor": INK,
-    "axes.edgecolor": _LINES,
+    "axes.edgecolor": LINES,
     "axes.linewidth": 0.8,
-    "xtick.color": _LINES,
-    "ytick.color": _LINES,
+    "xtick.color": LINES,
+    "ytick.color": LINES,
     "figure.facecolor": "white",
 }
 

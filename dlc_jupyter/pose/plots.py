@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from dlc_jupyter.pose.colours import INK, PALE, STYLE, palette
+from dlc_jupyter.pose.colours import INK, LINES, PALE, STYLE, palette
 from dlc_jupyter.pose.movement import Keypoint, Numbers, envelope, greatest_speeds, lonely, without_rests
 
 #: Most that an SVG may take.
@@ -401,7 +401,7 @@ def _strips(
             color=PALE,
             fontsize=8,
         )
-    axes.hlines(floors, 0, 1, transform=axes.get_yaxis_transform(), color="#afb8c1", linewidth=0.8)
+    axes.hlines(floors, 0, 1, transform=axes.get_yaxis_transform(), color=LINES, linewidth=0.8)
     axes.set_yticks([floor + 0.5 for floor in floors], [each.name for each in movement.keypoints])
     for label, keypoint in zip(axes.get_yticklabels(), movement.keypoints, strict=True):
         label.set_color(_colour(movement, keypoint))
