@@ -10,12 +10,16 @@ ARGS ?=
 # torch's default is several times slower.
 TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 MPLBACKEND=Agg OMP_NUM_THREADS=1
 
+# The browser's half of the package: made by Node of what lies in labextension/.
+PANELS := dlc_jupyter/widgets/static/panels.js
+NODE_PACKAGES := labextension/node_modules/.complete
+
 # One program a claim; what they share is no claim.
 CLAIMS := $(filter-out measure,$(patsubst benchmarks/%.py,%,$(sort $(wildcard benchmarks/[a-z]*.py))))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv demo test lint format bench docs dist lock clean
+.PHONY: help .venv panels demo test lint format bench docs dist lock clean
 
 help: ## Show what there is
 	@sed -n 's/^\([.a-z]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,19 +31,32 @@ help: ## Show what there is
 		tools/environment.sh tools/pair_torchvision.py tools/torchvision_cpu_shim.py
 	tools/environment.sh
 
+panels: $(PANELS) ## Make what the notebook's panels are in a browser
+
+$(NODE_PACKAGES): labextension/package.json labextension/package-lock.json
+	@tools/system_packages.sh node npm
+	cd labextension && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(PANELS): $(NODE_PACKAGES) labextension/esbuild.mjs labextension/tsconfig.json $(shell find labextension/src -type f)
+	cd labextension && npm run --silent build
+
 demo: .venv/.complete ## Turn the demo video into poses and a labelled video, through the HTTP API
 	.venv/bin/dlc-jupyter demo --folder $(DEMO_FOLDER) $(ARGS)
 
-test: .venv/.complete ## Run every test
-	@tools/system_packages.sh ffmpeg ffprobe curl
+test: .venv/.complete $(PANELS) ## Run every test
+	@tools/system_packages.sh ffmpeg ffprobe curl chromium
+	cd labextension && npm run --silent test
 	$(TEST_ENVIRONMENT) $(PYTHON_IN_VENV) -m pytest $(ARGS)
 
-lint: .venv/.complete ## Check style, format and types; change nothing
+lint: .venv/.complete $(NODE_PACKAGES) ## Check style, format and types; change nothing
+	cd labextension && npm run --silent types && npm run --silent lint
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-format: .venv/.complete ## Format, and mend what lint can mend by itself
+format: .venv/.complete $(NODE_PACKAGES) ## Format, and mend what lint can mend by itself
+	cd labextension && npm run --silent format
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
@@ -51,12 +68,12 @@ docs: .venv/.complete ## Write the pages that are generated, in docs/
 	$(PYTHON_IN_VENV) tools/write_configuration_page.py
 	$(PYTHON_IN_VENV) tools/write_api_page.py
 
-dist: .venv/.complete ## Build the wheel and the source archive into dist/
+dist: .venv/.complete $(PANELS) ## Build the wheel and the source archive into dist/
 	$(PYTHON_IN_VENV) -m build --outdir dist .
 
 lock: .venv/.complete ## Write constraints.txt from what is in .venv now
 	$(PYTHON_IN_VENV) tools/write_constraints.py
 
 clean: ## Remove what was built, and what the demo and benchmarks made; .venv stays
-	rm -rf build dist $(DEMO_FOLDER) benchmarks/scratch .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist dlc_jupyter/widgets/static labextension/node_modules $(DEMO_FOLDER) benchmarks/scratch .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -11,6 +11,7 @@ set -euo pipefail
 package_of() {
     case $1 in
         ffmpeg | ffprobe) echo ffmpeg ;;
+        node) echo nodejs ;;
         python3.*-venv) echo "$1" ;;
         *) echo "$1" ;;
     esac
