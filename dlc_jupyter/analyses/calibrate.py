@@ -69,9 +69,9 @@ class Calibrate(Analysis):
         "floor": "The picture whose board lies on the floor: the scene's axes are that board's; null without. Only for "
         "method=board.",
         "cameras": "Their names, in order.",
-        "camera_reports": "By camera: error in pixels, size, focal_length, principal_point, distortion; how many "
-        "pictures there were, the error of each that was used, and of each that was left_out the reason. Frames of "
-        "videos are counted from 0.",
+        "camera_reports": "A list with one of each camera, in order: camera, error in pixels, size, focal_length, "
+        "principal_point, distortion; how many pictures there were, the error of each that was used, and of each that "
+        "was left_out the reason. Frames of videos are counted from 0.",
         "distances": "From camera to camera: check them with a ruler.",
         "boards": "How many boards, each seen by some of the cameras, the calibration is made of.",
         "warnings": "What should be looked at before the calibration is trusted, as sentences; also among the notes.",
@@ -85,8 +85,8 @@ class Calibrate(Analysis):
             Literal["board", "import"],
             Field(
                 description="board: from pictures of a board, or a video, of each camera, taken at the same moments. "
-                "import: from a calibration.toml, DeepLabCut's stereo_params.pickle, or OpenCV's YAML or XML (one file "
-                "with all cameras, or one for each)."
+                "import: from a calibration.toml, DeepLabCut's stereo_params.pickle (alone, or all files of "
+                "camera_matrix), or OpenCV's YAML or XML (one file with all cameras, or one for each)."
             ),
         ] = "board"
         board: Annotated[
@@ -300,9 +300,11 @@ def _import(job: Job[Calibrate.Parameters]) -> dict[str, Any]:
     from dlc_jupyter.pose3d import calibrations
 
     wanted = job.parameters
-    names = wanted.names or ([each.camera for each in job.inputs] if len(job.inputs) > 1 else [])
+    paths = [each.path for each in job.inputs]
+    of_each = len(paths) > 1 and not calibrations.are_pickles(paths)
+    names = wanted.names or ([each.camera for each in job.inputs] if of_each else [])
     size = (wanted.size[0], wanted.size[1]) if wanted.size else None
-    rig = calibrations.read([each.path for each in job.inputs], names=names, size=size)
+    rig = calibrations.read(paths, names=names, size=size)
     if wrong := wrong_names(rig.names):
         raise AnalysisFailed(
             wrong,

@@ -28,6 +28,9 @@ FOLDER = "camera_matrix"
 #: Where DeepLabCut cuts undistorted pictures, from 0 to 1; its own default. The points in space do not depend on it.
 ALPHA = 0.4
 
+#: How pickles begin, but for those of protocols that were old when DeepLabCut was young.
+_PICKLED = b"\x80"
+
 _KNOWN = (
     "Give a calibration.toml (from `calibrate`, or from Anipose), DeepLabCut's stereo_params.pickle, or OpenCV's YAML "
     "or XML with the cameras' matrices, rotations and translations."
@@ -44,8 +47,8 @@ def read(path: Path | Sequence[Path], *, names: Sequence[str] = (), size: tuple[
     Parameters
     ----------
     path : Path, or sequence of Path
-        A file; DeepLabCut's folder ``camera_matrix``, or the one above it; or several OpenCV files: those of a stereo
-        pair, or one for each camera, in order.
+        A file; DeepLabCut's folder ``camera_matrix``, or the one above it, or the files in it; or several OpenCV files:
+        those of a stereo pair, or one for each camera, in order.
     names : sequence of str
         What the cameras are to be called, in order. Where left out, as in the file. A project's folder must have the
         calibration of cameras that are called so, in this order: nothing is renamed there.
@@ -75,12 +78,17 @@ def read(path: Path | Sequence[Path], *, names: Sequence[str] = (), size: tuple[
 
 
 def _read(contents: Sequence[bytes], names: Sequence[str], size: tuple[int, int] | None) -> Rig:
-    if len(contents) == 1 and contents[0].startswith(b"\x80"):
-        return _renamed(_stereo(*_of_pair(pickles.loads(contents[0]), names)), names)
+    if all(content.startswith(_PICKLED) for content in contents):
+        return _renamed(_stereo(*_of_pair(_of_both([pickles.loads(content) for content in contents]), names)), names)
     texts = [_text(content) for content in contents]
     if len(texts) == 1 and not texts[0].lstrip().startswith(("<", "%YAML")) and _is_toml(texts[0]):
         return _renamed(_toml(texts[0]), names)
     return opencv_files.rig_of([opencv_files.parse(text) for text in texts], names, size)
+
+
+def are_pickles(paths: Sequence[Path]) -> bool:
+    """Return whether files are DeepLabCut's: what several of them are of does not follow from their number."""
+    return all(_content(path).startswith(_PICKLED) for path in paths)
 
 
 def in_unit(rig: Rig, unit: str, square: float = 1.0) -> Rig:
@@ -255,6 +263,25 @@ def _toml(text: str) -> Rig:
     return Rig(tuple(made), **calibration_toml.origin(metadata), up="z" if metadata.get("up") == "z" else "")
 
 
+def _of_both(found: Sequence[Any]) -> Any:
+    """Return what stereo_params.pickle holds, given alone or with the lenses that lie beside it, which it has too."""
+    both = [each for each in found if not _is_lenses(each)]
+    if not both:
+        raise refused("A pickle is the calibration of a single lens.", hint=f"Give {STEREO}, which has both cameras.")
+    if len(both) > 1:
+        raise refused(
+            f"{len(both)} of the pickles are no calibrations of a single lens.",
+            hint=f"Give one {STEREO}, alone or with the files beside it.",
+        )
+    return both[0]
+
+
+def _is_lenses(values: Any) -> bool:
+    """Return whether they are those of a ``<camera>_intrinsic_params.pickle``."""
+    each = list(values.values()) if isinstance(values, Mapping) else []
+    return bool(each) and all(isinstance(lens, Mapping) and "mtx" in lens for lens in each)
+
+
 def _of_pair(pairs: Any, names: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
     """Return the name of the pair of cameras in a pickle, and what it has of them."""
     if not isinstance(pairs, Mapping) or not pairs or not all(isinstance(each, Mapping) for each in pairs.values()):
@@ -284,9 +311,7 @@ def _of_project(pairs: Any, cameras: Sequence[str]) -> tuple[str, Mapping[str, A
 def _stereo(key: str, values: Mapping[str, Any]) -> Rig:
     missing = [name for name in _STEREO_NEEDED if name not in values]
     if missing:
-        only_lens = "mtx" in values or "objpoints" in values
-        what = " It is the calibration of a single lens." if only_lens else ""
-        raise refused(f"The pickle has no {', '.join(missing)}.{what}", hint=f"Give {STEREO}, which has both cameras.")
+        raise refused(f"The pickle has no {', '.join(missing)}.", hint=f"Give {STEREO}, which has both cameras.")
     parts = {name: pickles.array(values[name]) for name in _STEREO_NEEDED}
     sizes = values.get("image_shape")
     if not isinstance(sizes, list | tuple) or len(sizes) != 2:

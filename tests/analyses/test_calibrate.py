@@ -241,6 +241,17 @@ def test_deeplabcut_s_pickle_is_imported_under_the_names_that_are_given(bring) -
     assert "has 2 cameras" in wrong.message
 
 
+def test_all_files_of_camera_matrix_are_imported_under_the_names_in_them(bring, tmp_path) -> None:
+    lens = tmp_path / "camera-1_intrinsic_params.pickle"
+    lens.write_bytes(pickle.dumps({"camera-1": {"mtx": np.eye(3), "dist": np.zeros((1, 5))}}))
+    other = tmp_path / "other" / lens.name
+    other.parent.mkdir()
+    other.write_bytes(pickle.dumps({"camera-1": {"mtx": np.eye(3)}, "camera-2": {"mtx": np.eye(3)}}))
+    ran = bring({"camera-1": lens, "camera-2": other, "camera-3": STEREO})
+    assert (ran.result["cameras"], ran.result["unit"]) == (list(CAMERAS), "squares")
+    assert bring({"camera-1": lens, "camera-2": STEREO}, names="left,right").result["cameras"] == ["left", "right"]
+
+
 def test_squares_become_millimetres_knowingly(bring) -> None:
     """DeepLabCut's boards have squares of length 1, and its file does not say how large they were."""
     assert bring({"": STEREO}).result["distances"][0]["unit"] == "squares"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -119,10 +120,38 @@ def test_deeplabcut_reads_it_and_finds_the_points(deeplabcut, pair, tmp_path) ->
     assert np.abs(read(path).project(found) - pair.project(POINTS.reshape(-1, 3))).max() < 0.01
 
 
-def test_a_pickle_of_one_lens_is_named(tmp_path) -> None:
-    path = tmp_path / "camera-1_intrinsic_params.pickle"
-    path.write_bytes(pickle.dumps({"camera-1": {"mtx": np.eye(3), "dist": np.zeros((1, 5)), "objpoints": []}}))
-    assert "calibration of a single lens" in refusal(lambda: read(path))
+def lenses(pair, folder) -> list[Path]:
+    """Write the files of single lenses as DeepLabCut does: that of the second camera has both."""
+    values, paths = {}, []
+    for camera in pair.cameras:
+        values[camera.name] = {
+            "mtx": camera.matrix,
+            "dist": camera.distortion[None],
+            "objpoints": [np.zeros((54, 3), np.float32)] * 300,  # more numbers than a calibration has
+            "imgpoints": [np.zeros((54, 1, 2), np.float32)] * 300,
+        }
+        paths.append(folder / f"{camera.name}_intrinsic_params.pickle")
+        paths[-1].write_bytes(pickle.dumps(values))
+    return paths
+
+
+def test_all_files_of_camera_matrix_are_read_as_that_of_both_cameras(pair, tmp_path) -> None:
+    both = write_stereo_pickle(pair, tmp_path / "stereo_params.pickle")
+    expected = read(both)
+    for paths in ([both, *lenses(pair, tmp_path)], [*lenses(pair, tmp_path), both]):
+        found = read(paths)
+        assert found.names == expected.names
+        assert_same(found, expected, POINTS)
+    assert read([*lenses(pair, tmp_path), both], names=["left", "right"]).names == ("left", "right")
+    other = both.with_name("other.pickle")
+    other.write_bytes(both.read_bytes())
+    assert "2 of the pickles are no calibrations of a single lens" in refusal(lambda: read([both, other]))
+
+
+def test_lenses_alone_are_named(pair, tmp_path) -> None:
+    one, two = lenses(pair, tmp_path)
+    for paths in (one, two, [one, two]):
+        assert "calibration of a single lens" in refusal(lambda paths=paths: read(paths))
 
 
 def test_a_project_takes_the_calibration_of_its_own_cameras_in_their_order_only(pair, tmp_path) -> None:
