@@ -18,8 +18,11 @@ from dlc_jupyter.pose.analyze import Task, analyze
 from dlc_jupyter.pose.formats import write_nwb
 from dlc_jupyter.pose.media import inspect
 from dlc_jupyter.pose.tracks import from_h5
+from dlc_jupyter.pose3d.calibrations import stereo_parameters
+from dlc_jupyter.pose3d.deeplabcut import readable_projects
 from tests.pose.networks import Seeing, network, walking
 from tests.pose.test_tracks import assert_same
+from tests.pose3d import rigs
 
 pytestmark = pytest.mark.deeplabcut
 
@@ -246,6 +249,48 @@ def test_convert_detections2tracklets_and_stitch_tracklets(deeplabcut, both, tra
     assert_same(ours, theirs, "the tracklets")
     table = assert_same_tables(*(each.file(f"{ending}.h5") for each in both))
     assert table.notna().to_numpy().mean() > 0.9
+
+
+@of("several", "identity")
+def test_the_tracklets_that_the_gui_refines(deeplabcut, both):
+    from deeplabcut.refine_training_dataset.tracklets import TrackletManager
+
+    found = []
+    for each in both:
+        manager = TrackletManager(str(each.config), min_swap_len=0, min_tracklet_len=0)
+        manager.load_tracklets_from_hdf(str(each.file(f"{each.tracker}.h5")))
+        manager.save(str(each.folder / "refined.h5"))
+        found.append({name: getattr(manager, name) for name in ("individuals", "bodyparts", "times", "xy", "prob")})
+    assert_same(*found, "the tracklets")
+    assert found[0]["individuals"][:2] == ["left", "right"]
+    table = assert_same_tables(*(each.folder / "refined.h5" for each in both))
+    assert len(table) == 27
+    assert table.notna().to_numpy().mean() > 0.9
+
+
+@of("single", "several")
+def test_triangulate(deeplabcut, both, tmp_path):
+    from deeplabcut.core.config import read_config_as_dict
+    from deeplabcut.utils import auxiliaryfunctions
+
+    found, cameras = [], ("camera-1", "camera-2")
+    for each in both:
+        config = Path(deeplabcut.create_new_project_3d(each.folder.name, "me", 2, working_directory=str(tmp_path)))
+        named = {f"config_file_{camera}": str(each.config) for camera in cameras}
+        auxiliaryfunctions.write_config_3d(str(config), read_config_as_dict(config) | named)
+        known = {"-".join(cameras): stereo_parameters(rigs.rig(2))}
+        (config.parent / "camera_matrix/stereo_params.pickle").write_bytes(pickle.dumps(known))
+        files = list(each.folder.iterdir())
+        for camera in cameras:  # both have seen the same: where in space that is does not matter here
+            shutil.copy(each.video, each.folder / f"walk_{camera}.mp4")
+            for path in files:
+                shutil.copy(path, each.folder / path.name.replace(each.video.stem, f"walk_{camera}", 1))
+        clips = [str(each.folder / f"walk_{camera}.mp4") for camera in cameras]
+        with readable_projects():
+            deeplabcut.triangulate(str(config), [clips], filterpredictions=True)
+        found.append(each.folder / "walk_DLC_3D.h5")
+    table = assert_same_tables(*found)
+    assert len(table) == 27
 
 
 # -- other programs ----------------------------------------------------------------------------------------------------
