@@ -96,6 +96,11 @@ export class Store {
     return found;
   }
 
+  /** Look again how the server is. @throws Refusal, Unreachable */
+  async look(): Promise<void> {
+    this.status.value = await this.json<Status>("status");
+  }
+
   /** Take out what was removed just now: who has asked for it need not wait for the event. */
   drop(kind: "analysis" | "file", id: string): void {
     if (kind === "analysis") this.remove(this.analysesById, id);

@@ -64,6 +64,10 @@ export interface Model {
   individuals: string[];
   skeleton: [string, string][];
   cameras: string[];
+  /** Of a 3D project whose cameras are calibrated. */
+  calibration?: { error: number | null; unit: string; source: string } | null;
+  net_type?: string;
+  snapshots?: { name: string; shuffle: number }[];
   problem: string | null;
 }
 
@@ -119,6 +123,17 @@ export interface Status {
 }
 
 export type Result = Record<string, unknown>;
+
+/** A resumable upload of which something is missing. */
+export interface Unfinished {
+  upload_id: string;
+  filename: string;
+  /** Bytes in all, and bytes that have arrived. */
+  size: number;
+  offset: number;
+  created: string;
+  expires: string | null;
+}
 
 /** Why an analysis has no result. */
 export interface Failure {

@@ -1,7 +1,8 @@
 /** Requests through the notebook's kernel, where the page cannot reach the server: slower, but everywhere. */
 
 import type { AnyModel } from "@anywidget/types";
-import type { Answer, Connection, Request } from "../server/connection";
+import type { PieceConnection } from "../components/uploader/by_kernel";
+import type { Answer, Request } from "../server/connection";
 import { Refusal, Unreachable } from "../server/refusal";
 import type { RefusalBody } from "../server/types";
 
@@ -15,7 +16,7 @@ interface Reply {
 /** Milliseconds after which a kernel is taken for gone; it answers only between two cells. */
 const PATIENCE = 120_000;
 
-export class KernelConnection implements Connection {
+export class KernelConnection implements PieceConnection {
   readonly direct = false;
   readonly key: string;
   private number = 0;
@@ -44,11 +45,16 @@ export class KernelConnection implements Connection {
   }
 
   ask(path: string, request: Request = {}): Promise<Answer> {
-    return this.send({ kind: "ask", path, method: request.method ?? "GET", json: request.json ?? null }, []);
+    const { method = "GET", json = null, headers = {} } = request;
+    return this.send({ kind: "ask", path, method, json, headers }, []);
+  }
+
+  piece(path: string, headers: Record<string, string>, bytes: ArrayBuffer): Promise<Answer> {
+    return this.send({ kind: "piece", path, method: "PATCH", headers }, [bytes]);
   }
 
   /** Send a message with bytes, and wait for what the kernel answers. @throws Refusal, Unreachable */
-  send(message: Record<string, unknown>, buffers: ArrayBuffer[]): Promise<Answer> {
+  private send(message: Record<string, unknown>, buffers: ArrayBuffer[]): Promise<Answer> {
     const id = ++this.number;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -18,6 +18,8 @@ export interface PanelProps {
 /** Show the panel of a widget in an element, until the function that is returned is called. */
 export function mount(model: AnyModel, element: HTMLElement): () => void {
   element.classList.add("dlc");
+  // Or JupyterLab takes Enter on a button for its own, and arrows for steps from cell to cell.
+  element.dataset.lmSuppressShortcuts = "true";
   const name = model.get("_panel") as PanelName;
   render(<Panel model={model} of={panels[name]} />, element);
   return () => {

@@ -8,6 +8,8 @@ export function FieldRow(props: {
   /** What was set: text as typed, or a value; undefined for the default. */
   value: unknown;
   models: readonly Model[];
+  /** Of the model that is chosen. */
+  bodyparts: readonly string[];
   error: string;
   change: (text: string) => void;
 }) {
@@ -17,7 +19,12 @@ export function FieldRow(props: {
     <div class={`dlc-field${error ? " dlc-wrong" : ""}`}>
       <label class="dlc-label" for={id}>
         {field.label}
-        {field.required && <span aria-hidden="true"> *</span>}
+        {field.required && (
+          <span class="dlc-faint" aria-hidden="true">
+            {" "}
+            needed
+          </span>
+        )}
       </label>
       <Control {...props} id={id} describedBy={`${id}-help`} />
       <span class="dlc-help" id={`${id}-help`}>
@@ -34,6 +41,7 @@ function Control(props: {
   field: Field;
   value: unknown;
   models: readonly Model[];
+  bodyparts: readonly string[];
   error: string;
   change: (text: string) => void;
 }) {
@@ -54,6 +62,18 @@ function Control(props: {
         </option>
       ))}
     </select>
+  );
+  const textInput = () => (
+    <input
+      {...common}
+      type="text"
+      inputMode={field.kind === "integer" ? "numeric" : field.kind === "number" ? "decimal" : "text"}
+      value={text}
+      placeholder={placeholder(field)}
+      onInput={(event) => {
+        change(event.currentTarget.value);
+      }}
+    />
   );
   switch (field.kind) {
     case "model": {
@@ -81,40 +101,45 @@ function Control(props: {
           }}
         />
       );
-    case "choices": {
-      const chosen = text.split(", ").filter(Boolean);
-      return (
-        <span id={id} role="group" aria-describedby={props.describedBy}>
-          {field.options.map((each) => (
-            <label key={each} class="dlc-inline">
-              <input
-                type="checkbox"
-                checked={chosen.includes(each)}
-                onChange={(event) => {
-                  const rest = chosen.filter((other) => other !== each);
-                  change((event.currentTarget.checked ? [...rest, each] : rest).join(", "));
-                }}
-              />
-              {each}
-            </label>
-          ))}
-        </span>
-      );
-    }
+    case "choices":
+      return <Choices {...props} options={field.options} />;
+    case "list":
+      if (field.name === "displayedbodyparts" && props.bodyparts.length > 0) {
+        return <Choices {...props} options={props.bodyparts} />;
+      }
+      return textInput();
     default:
-      return (
-        <input
-          {...common}
-          type="text"
-          inputMode={field.kind === "integer" ? "numeric" : field.kind === "number" ? "decimal" : "text"}
-          value={text}
-          placeholder={placeholder(field)}
-          onInput={(event) => {
-            change(event.currentTarget.value);
-          }}
-        />
-      );
+      return textInput();
   }
+}
+
+/** Any of a few: none is as good as all where the server says so. */
+function Choices(props: {
+  id: string;
+  describedBy: string;
+  field: Field;
+  options: readonly string[];
+  value: unknown;
+  change: (text: string) => void;
+}) {
+  const chosen = typed(props.value).split(", ").filter(Boolean);
+  return (
+    <span id={props.id} role="group" aria-label={props.field.label} aria-describedby={props.describedBy}>
+      {props.options.map((each) => (
+        <label key={each} class="dlc-inline">
+          <input
+            type="checkbox"
+            checked={chosen.includes(each)}
+            onChange={(event) => {
+              const rest = chosen.filter((other) => other !== each);
+              props.change((event.currentTarget.checked ? [...rest, each] : rest).join(", "));
+            }}
+          />
+          {each}
+        </label>
+      ))}
+    </span>
+  );
 }
 
 function placeholder(field: Field): string {

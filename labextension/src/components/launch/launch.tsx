@@ -1,17 +1,16 @@
 /** A form for any analysis, made of its schema: choose files, say what to do with them, start. */
 
-import { useComputed, useSignal, type Signal } from "@preact/signals";
+import { useSignal, type Signal } from "@preact/signals";
 import { launch } from "../../server/actions";
 import { Refusal, sentence } from "../../server/refusal";
 import type { Store } from "../../server/store";
-import type { AnalysisDescription, Model, StoredFile } from "../../server/types";
+import type { AnalysisDescription, Model } from "../../server/types";
 import { Button } from "../parts/button";
 import { Notice } from "../parts/notice";
-import { bytes, plural } from "../parts/wording";
+import { plural } from "../parts/wording";
+import { ChosenFiles } from "./chosen_files";
 import { FieldRow } from "./field_row";
-import { fieldsOf, Mistyped, valueOf, type Field } from "./fields";
-
-const VIDEO = /^video\/|\.(mp4|m4v|mov|avi|mkv|webm|mpe?g|mts)$/i;
+import { fieldsOf, labelOf, Mistyped, valueOf, type Field } from "./fields";
 
 export interface LaunchProps {
   store: Store;
@@ -21,6 +20,8 @@ export interface LaunchProps {
   fileIds: Signal<string[]>;
   /** What was set, by parameter; what is not in it has its default. */
   parameters: Signal<Record<string, unknown>>;
+  /** Whether videos can be chosen in the form itself; otherwise something beside it chooses them. */
+  offer?: boolean;
   /** Called with the ids of what was started. */
   started: (analysisIds: string[]) => void;
 }
@@ -34,7 +35,6 @@ export function Launch(props: LaunchProps) {
   const busy = useSignal(false);
   const more = useSignal(false);
   const description = schema?.[analysis.value];
-  const videos = useComputed(() => store.files.value.filter(isVideo));
   if (!schema || !store.loaded.value) return <p class="dlc-faint">Loading …</p>;
 
   const choose = (name: string): void => {
@@ -63,6 +63,8 @@ export function Launch(props: LaunchProps) {
       busy.value = false;
     }
   };
+  const models = modelsFor(description, store.models.value ?? []);
+  const model = modelOf(parameters.value.model, models);
   const fields = description ? fieldsOf(analysis.value, description.parameters) : { usual: [], more: [] };
   const wrongBelow = fields.more.some((each) => errors.value.has(each.name));
   const row = (field: Field) => (
@@ -70,7 +72,8 @@ export function Launch(props: LaunchProps) {
       key={`${analysis.value}.${field.name}`}
       field={field}
       value={parameters.value[field.name]}
-      models={modelsFor(description, store.models.value ?? [])}
+      models={models}
+      bodyparts={model?.bodyparts ?? []}
       error={errors.value.get(field.name) ?? ""}
       change={(text) => {
         parameters.value = { ...parameters.value, [field.name]: text };
@@ -104,11 +107,12 @@ export function Launch(props: LaunchProps) {
         <span class="dlc-help">{description?.summary}</span>
       </label>
       {description && description.inputs.at_most !== 0 && (
-        <Files
-          files={videos.value}
+        <ChosenFiles
+          store={store}
           chosen={fileIds}
           description={description}
-          cameras={camerasOf(parameters.value.model, store.models.value ?? [])}
+          cameras={model?.cameras ?? []}
+          offer={props.offer ?? true}
         />
       )}
       {fields.usual.map(row)}
@@ -123,6 +127,11 @@ export function Launch(props: LaunchProps) {
           {fields.more.map(row)}
         </details>
       )}
+      {errors.value.size > 0 && (
+        <Notice kind="error">
+          {plural(errors.value.size, "value needs", "values need")} another look: {wrongNames(errors.value)}.
+        </Notice>
+      )}
       {problem.value && <Notice kind="error">{problem.value}</Notice>}
       {done.value && <Notice kind="success">{done.value}</Notice>}
       <Button type="submit" kind="primary" disabled={busy.value}>
@@ -132,12 +141,12 @@ export function Launch(props: LaunchProps) {
   );
 }
 
-function startLabel(description: AnalysisDescription | undefined, chosen: number): string {
-  return description?.inputs.at_most === 1 && chosen > 1 ? `Start ${chosen} analyses` : "Start";
+function wrongNames(errors: ReadonlyMap<string, string>): string {
+  return [...errors.keys()].map((each) => labelOf(each)).join(", ");
 }
 
-function isVideo(file: StoredFile): boolean {
-  return VIDEO.test(file.content_type) || VIDEO.test(file.filename);
+function startLabel(description: AnalysisDescription | undefined, chosen: number): string {
+  return description?.inputs.at_most === 1 && chosen > 1 ? `Start ${chosen} analyses` : "Start";
 }
 
 function modelsFor(description: AnalysisDescription | undefined, models: readonly Model[]): Model[] {
@@ -145,8 +154,9 @@ function modelsFor(description: AnalysisDescription | undefined, models: readonl
   return models.filter((each) => (kind === null || each.kind === kind) && each.problem === null);
 }
 
-function camerasOf(model: unknown, models: readonly Model[]): string[] {
-  return models.find((each) => each.name === model)?.cameras ?? [];
+/** The model that was named, or the only one that there is. */
+function modelOf(name: unknown, models: readonly Model[]): Model | undefined {
+  return models.find((each) => each.name === name) ?? (models.length === 1 ? models[0] : undefined);
 }
 
 /** Return the values of all fields that were set, and what is wrong with each that is. */
@@ -189,60 +199,4 @@ async function startAll(
     ids.push(await launch(store, { ...values, analysis, ...(files.length > 0 ? { file_id: files } : {}) }));
   }
   return ids;
-}
-
-function Files(props: {
-  files: readonly StoredFile[];
-  chosen: Signal<string[]>;
-  description: AnalysisDescription;
-  cameras: readonly string[];
-}) {
-  const { files, chosen, description, cameras } = props;
-  const typedText = useSignal("");
-  const wanted = typedText.value.toLowerCase();
-  const shown = files.filter((each) => each.filename.toLowerCase().includes(wanted)).slice(0, 200);
-  const change = (id: string, on: boolean): void => {
-    chosen.value = on ? [...chosen.value, id] : chosen.value.filter((each) => each !== id);
-  };
-  return (
-    <fieldset class="dlc-field dlc-files">
-      <legend class="dlc-label">
-        {description.by_camera ? "Videos, in the order of the cameras" : "Videos"}
-        {cameras.length > 0 && <span class="dlc-faint"> ({cameras.join(", ")})</span>}
-      </legend>
-      {files.length === 0 && <p class="dlc-faint">No video yet: upload one first.</p>}
-      {files.length > 8 && (
-        <input
-          type="search"
-          class="dlc-input"
-          placeholder="Search videos …"
-          aria-label="Search videos"
-          value={typedText.value}
-          onInput={(event) => {
-            typedText.value = event.currentTarget.value;
-          }}
-        />
-      )}
-      <div class="dlc-choices">
-        {shown.map((file) => {
-          const at = chosen.value.indexOf(file.file_id);
-          return (
-            <label key={file.file_id} class={`dlc-choice${at >= 0 ? " dlc-chosen" : ""}`}>
-              <input
-                type="checkbox"
-                checked={at >= 0}
-                onChange={(event) => {
-                  change(file.file_id, event.currentTarget.checked);
-                }}
-              />
-              <span class="dlc-choice-name">{file.filename}</span>
-              <span class="dlc-faint">
-                {description.by_camera && at >= 0 ? (cameras[at] ?? `camera ${at + 1}`) : bytes(file.size)}
-              </span>
-            </label>
-          );
-        })}
-      </div>
-    </fieldset>
-  );
 }

@@ -24,6 +24,8 @@ export function Queue(props: {
   store: Store;
   /** The analysis that is looked at; "" for none. */
   selected: Signal<string>;
+  /** Called when somebody has selected one. */
+  opened?: () => void;
   /** Pixels. */
   height?: number;
 }) {
@@ -85,6 +87,7 @@ export function Queue(props: {
               selected={selected.value === each.analysis_id}
               select={() => {
                 selected.value = each.analysis_id;
+                props.opened?.();
               }}
               cancel={() => {
                 act(cancel(store, each));

@@ -1,23 +1,33 @@
 /** Files from the user's disk to the server: dropped or chosen, several at once, paused, resumed, recognised. */
 
 import { useSignal } from "@preact/signals";
-import { useMemo, useRef } from "preact/hooks";
-import type { Store } from "../../server/store";
+import { useEffect, useRef } from "preact/hooks";
+import { sentence } from "../../server/refusal";
 import { Button } from "../parts/button";
+import { Confirm } from "../parts/confirm";
+import { Notice } from "../parts/notice";
 import { ProgressBar } from "../parts/progress_bar";
-import { bytes, duration } from "../parts/wording";
-import type { Send } from "./sending";
-import { Uploads, type Item, type Shown } from "./uploads";
+import { ago, bytes, duration } from "../parts/wording";
+import type { Earlier } from "./earlier";
+import type { Item, Shown, Uploads } from "./uploads";
 
 export function Uploader(props: {
-  store: Store;
-  send: Send;
+  uploads: Uploads;
   /** Whether the way to the server is the slow one. */
   slow?: boolean;
   /** Called with the id of each file that is on the server now. */
-  stored: (fileId: string) => void;
+  stored?: (fileId: string) => void;
 }) {
-  const uploads = useMemo(() => new Uploads(props.store, props.send, props.stored), [props.store, props.send]);
+  const { uploads } = props;
+  const stored = useRef(props.stored);
+  stored.current = props.stored;
+  useEffect(() => {
+    void uploads.lookBack();
+    return uploads.onStored((id) => {
+      stored.current?.(id);
+    });
+  }, [uploads]);
+  const problem = useSignal("");
   const over = useSignal(false);
   const chooser = useRef<HTMLInputElement>(null);
   return (
@@ -28,11 +38,13 @@ export function Uploader(props: {
           event.preventDefault();
           over.value = true;
         }}
-        onDragLeave={() => {
-          over.value = false;
+        onDragLeave={(event) => {
+          // Going over what lies inside is no leaving.
+          if (!event.currentTarget.contains(event.relatedTarget as Node | null)) over.value = false;
         }}
         onDrop={(event) => {
           event.preventDefault();
+          event.stopPropagation();
           over.value = false;
           uploads.add(event.dataTransfer?.files ?? []);
         }}
@@ -65,6 +77,23 @@ export function Uploader(props: {
         <ul class="dlc-uploads">
           {uploads.items.value.map((item) => (
             <Row key={item.key} item={item} uploads={uploads} />
+          ))}
+        </ul>
+      )}
+      {problem.value && <Notice kind="error">{problem.value}</Notice>}
+      {uploads.earlier.value.length > 0 && (
+        <ul class="dlc-uploads" aria-label="Not finished yet">
+          {uploads.earlier.value.map((each) => (
+            <EarlierRow
+              key={each.upload_id}
+              upload={each}
+              giveUp={() => {
+                problem.value = "";
+                uploads.giveUp(each).catch((error: unknown) => {
+                  problem.value = sentence(error);
+                });
+              }}
+            />
           ))}
         </ul>
       )}
@@ -119,6 +148,23 @@ function Row({ item, uploads }: { item: Item; uploads: Uploads }) {
       >
         ✕
       </Button>
+    </li>
+  );
+}
+
+function EarlierRow({ upload, giveUp }: { upload: Earlier; giveUp: () => void }) {
+  const { filename, size, offset } = upload;
+  return (
+    <li class="dlc-upload dlc-earlier">
+      <div class="dlc-upload-main">
+        <span class="dlc-upload-name">{filename}</span>
+        <span class="dlc-faint">
+          {bytes(offset)} of {bytes(size)} arrived · begun {ago(upload.created)}
+        </span>
+        <ProgressBar value={size > 0 ? offset / size : null} label={`What has arrived of ${filename}`} />
+        <span>{upload.ours ? "Choose the file again to go on." : "It was begun in another browser or program."}</span>
+      </div>
+      <Confirm verb="Discard" of={filename} run={giveUp} />
     </li>
   );
 }

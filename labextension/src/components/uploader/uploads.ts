@@ -1,10 +1,11 @@
 /** The files that a page is sending: a few at a time, each with what there is to know of it. */
 
-import { signal, type Signal } from "@preact/signals";
+import { computed, signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import { sentence } from "../../server/refusal";
 import type { Store } from "../../server/store";
 import type { StoredFile } from "../../server/types";
 import { sha1 } from "./digest";
+import { discard, earlierUploads, type Earlier } from "./earlier";
 import { Rate } from "./rate";
 import type { Send, Sending } from "./sending";
 
@@ -58,17 +59,42 @@ const AT_A_TIME = 2;
 
 export class Uploads {
   readonly items = signal<readonly Item[]>([]);
+  /** Begun earlier, not finished, and not among the items. */
+  readonly earlier: ReadonlySignal<readonly Earlier[]>;
+  private readonly unfinished = signal<readonly Earlier[]>([]);
   private number = 0;
 
-  /**
-   * @param send The way to the server.
-   * @param stored Called with the id of each file that is there now, sent or known before.
-   */
+  private readonly listeners = new Set<(fileId: string) => void>();
+
+  /** @param send The way to the server. */
   constructor(
     private readonly store: Store,
     private readonly send: Send,
-    private readonly stored: (fileId: string) => void,
-  ) {}
+  ) {
+    this.earlier = computed(() => {
+      const here = new Set(this.items.value.map(({ file }) => `${file.name}/${file.size}`));
+      return this.unfinished.value.filter((each) => !here.has(`${each.filename}/${each.size}`));
+    });
+  }
+
+  /** Call with the id of each file that is there from now on, sent or known before; until the function is called. */
+  onStored(listener: (fileId: string) => void): () => void {
+    this.listeners.add(listener);
+    return () => {
+      this.listeners.delete(listener);
+    };
+  }
+
+  /** Look which uploads were begun earlier. They are an offer: where none can be had, there is none. */
+  async lookBack(): Promise<void> {
+    this.unfinished.value = await earlierUploads(this.store).catch(() => []);
+  }
+
+  /** Give one of those up. @throws Refusal, Unreachable */
+  async giveUp(upload: Earlier): Promise<void> {
+    await discard(this.store, upload);
+    await this.lookBack();
+  }
 
   add(files: Iterable<File>): void {
     const present = new Set(this.items.value.map((each) => identity(each.file)));
@@ -94,7 +120,12 @@ export class Uploads {
   remove(item: Item): void {
     item.stop.abort();
     const { state } = item.shown.value;
-    if (item.sending && state !== "stored" && state !== "known") item.sending.discard().catch(() => undefined);
+    if (item.sending && state !== "stored" && state !== "known") {
+      void item.sending
+        .discard()
+        .catch(() => undefined)
+        .then(() => this.lookBack());
+    }
     this.items.value = this.items.value.filter((each) => each !== item);
     this.next();
   }
@@ -128,7 +159,8 @@ export class Uploads {
       const fileId = await item.sending.done;
       const state = digest === null ? "stored" : "known";
       item.set({ state, done: item.file.size, rate: null, left: null, fileId });
-      this.stored(fileId);
+      for (const each of this.listeners) each(fileId);
+      void this.lookBack();
     } catch (error) {
       if (item.stop.signal.aborted) return;
       item.sending = null;
@@ -151,6 +183,15 @@ export class Uploads {
     return alike.some((each) => each.file_id === digest) ? digest : null;
   }
 }
+
+/** Return what a page sends to a server: whichever of its panels shows it, and however often that is made anew. */
+export function uploadsOf(store: Store, send: () => Send): Uploads {
+  let uploads = known.get(store);
+  if (!uploads) known.set(store, (uploads = new Uploads(store, send())));
+  return uploads;
+}
+
+const known = new WeakMap<Store, Uploads>();
 
 function identity(file: File): string {
   return `${file.name}/${file.size}/${file.lastModified}`;
