@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -129,18 +129,7 @@ class Catalogue:
 
     def _select(self, query: sa.Select[Any]) -> list[StoredFile]:
         with self.database.read() as connection:
-            rows = [row._asdict() for row in connection.execute(query)]
-            names: dict[str, list[str]] = {row["file_id"]: [] for row in rows}
-            named = sa.select(file_names).where(file_names.c.file_id.in_(list(names)))
-            for file_id, name, _created in connection.execute(
-                named.order_by(file_names.c.created.desc(), file_names.c.name)
-            ):
-                names[file_id].append(name)
-            described = sa.select(media).where(media.c.file_id.in_(list(names)))
-            facts = {row.file_id: row.facts for row in connection.execute(described)}
-        for row in rows:
-            del row["seq"]
-        return [StoredFile(**row, names=tuple(names[row["file_id"]]), media=facts.get(row["file_id"])) for row in rows]
+            return described(connection, connection.execute(query).all())
 
     def note_media(self, file_id: str, facts: Mapping[str, Any]) -> None:
         """Write down what the container of a stored video says. Does nothing where the file is gone."""
@@ -202,6 +191,20 @@ class Catalogue:
             connection.execute(media.delete().where(media.c.file_id == file_id))
             connection.execute(files.delete().where(this))
         return True
+
+
+def described(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[StoredFile]:
+    """Make stored files of rows of the table, with all their names and what is known of their containers."""
+    names: dict[str, list[str]] = {row.file_id: [] for row in rows}
+    named = sa.select(file_names).where(file_names.c.file_id.in_(list(names)))
+    for file_id, name, _created in connection.execute(named.order_by(file_names.c.created.desc(), file_names.c.name)):
+        names[file_id].append(name)
+    known = sa.select(media).where(media.c.file_id.in_(list(names)))
+    facts = {row.file_id: row.facts for row in connection.execute(known)}
+    columns = [{name: value for name, value in row._asdict().items() if name != "seq"} for row in rows]
+    return [
+        StoredFile(**each, names=tuple(names[each["file_id"]]), media=facts.get(each["file_id"])) for each in columns
+    ]
 
 
 def link_output(connection: sa.Connection, analysis_id: str, file_id: str) -> None:

@@ -11,6 +11,7 @@ import importlib
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ PATIENCE = 15.0
 
 #: The lock under which PostgreSQL's tables are made: any number that nobody else takes.
 MIGRATION_LOCK = 0x646C63
+#: The lock under which PostgreSQL numbers changes, so that they are seen in the order of their numbers.
+CHANGES_LOCK = 0x646C64
+
+#: How many numbers of changes back one can still be told what has changed since.
+KEPT_CHANGES = 10_000
 
 #: Origins of files that somebody brought here; any other origin is the id of the analysis that made the file.
 BROUGHT = ("upload", "path")
@@ -56,6 +62,23 @@ file_names = Table(
     Column("file_id", String(40), ForeignKey("files.file_id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("created", Float(53), nullable=False),
+)
+
+#: Uploads that come in several requests; how much of one has come says its part file.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", String(32), primary_key=True),
+    Column("owner", String(255), nullable=False),  # empty where the server does not know its users
+    Column("filename", Text, nullable=False),
+    Column("content_type", Text),  # as claimed
+    Column("notes", Text, nullable=False),  # as the client wrote them (``Upload-Metadata``)
+    Column("size", BigInteger, nullable=False),
+    Column("sha1", String(40)),  # as announced
+    Column("created", Float(53), nullable=False),
+    Column("held", BigInteger),  # bytes behind this place count only when their checksum was seen
+    Column("file_id", String(40)),  # of the stored file, from the moment before it is stored
+    Column("finished", Float(53)),  # that moment
 )
 
 #: What the container of a stored video says (codec, frames, duration …), as the last analysis has found it.
@@ -121,6 +144,22 @@ workers = Table(
     Column("status", JSON, nullable=False),
 )
 
+#: The last change of each analysis and each file, numbered in the order in which others could see them.
+#:
+#: Triggers write it, in the transaction that makes the change, so that no statement can forget to. What is deleted has
+#: no row of its own any more, which is how that is told. Numbers begin with the time at which the table was made, in
+#: milliseconds since 1970: who comes with a number of a database that lay here before has one that is too old.
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),  # "analysis" or "file"
+    Column("id", String(40), nullable=False),
+    Column("owner", String(255), nullable=False),  # of an analysis
+    Index("changes_by_id", "kind", "id"),
+    sqlite_autoincrement=True,  # a number that was used is not used again
+)
+
 
 class Database:
     """Connections to one database, and its schema brought up to date.
@@ -168,6 +207,10 @@ class Database:
         insert = dialect.insert(table).values(**values).on_conflict_do_nothing()
         return insert.execution_options(preserve_rowcount=True)
 
+    def lookout(self) -> Lookout:
+        """Return what says, for next to nothing, whether anything was committed."""
+        return Lookout(self.engine)
+
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
@@ -185,6 +228,38 @@ class Database:
                     f"The database was written by a newer dlc_jupyter (schema {version}, not {SCHEMA_VERSION}). "
                     "Upgrade dlc_jupyter, or point data_dir at another folder."
                 )
+
+
+class Lookout:
+    """Whether anything was committed, by whichever process, since it was asked before.
+
+    It holds one connection, and is for one thread at a time.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._connection = engine.raw_connection() if engine.dialect.name == "sqlite" else None
+        self._version: int | None = None
+
+    def changed(self) -> bool:
+        """Say so; true too where the database cannot tell, or where it is out of reach."""
+        if self._connection is None:
+            return True
+        before = self._version
+        try:
+            cursor = self._connection.cursor()
+            cursor.execute("PRAGMA data_version")  # two microseconds
+            row = cursor.fetchone()
+            cursor.close()
+        except sqlite3.Error:
+            self._version = None
+            return True
+        self._version = row[0] if row else None
+        return self._version is None or self._version != before
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
 
 
 def database_url(root: Path, configured: str) -> str:
@@ -240,3 +315,97 @@ def _set_journal_mode(connection: sqlite3.Connection, mode: str) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+# -- changes are noted -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """A table whose changes are noted: as those of what, and without those of columns that nobody is shown."""
+
+    table: Table
+    kind: str
+    unseen: frozenset[str] = frozenset()
+
+    @property
+    def events(self) -> dict[str, str]:
+        """The events, as triggers name them, by their first words."""
+        seen = ", ".join(column.name for column in self.table.c if column.name not in self.unseen)
+        return {"insert": "INSERT", "update": f"UPDATE OF {seen}", "delete": "DELETE"}
+
+    def values(self, row: str) -> str:
+        """The values of `changes`, in SQL, where `row` is the row that has changed."""
+        owner = f"{row}.owner" if "owner" in self.table.c else "''"
+        return f"'{self.kind}', {row}.{self.kind}_id, {owner}"
+
+
+_NOTED = (
+    _Noted(
+        analyses,
+        "analysis",
+        frozenset({"worker", "lease_until", "cancel_requested", "request_key", "idempotency_key"}),
+    ),
+    _Noted(files, "file", frozenset({"used", "linked_mtime_ns"})),
+    _Noted(file_names, "file"),
+    _Noted(media, "file"),
+)
+
+for _each in _NOTED:
+    changes.add_is_dependent_on(_each.table)  # made before it
+
+
+@sa.event.listens_for(changes, "after_create")
+def _changes_created(_table: Table, connection: sa.Connection, **_options: Any) -> None:
+    """Make the triggers with the table that they write to, also in a database that had neither."""
+    now = int(time.time() * 1000)
+    first = f"INSERT INTO changes (seq, kind, id, owner) VALUES ({now}, 'beginning', '', '')"
+    triggers = _postgresql_triggers(now) if connection.dialect.name == "postgresql" else _sqlite_triggers()
+    for statement in (first, *triggers):
+        connection.execute(sa.DDL(statement))
+
+
+def _sqlite_triggers() -> Iterator[str]:
+    for noted in _NOTED:
+        name = noted.table.name
+        for event, how in noted.events.items():
+            values = noted.values("OLD" if event == "delete" else "NEW")
+            yield (
+                f"CREATE TRIGGER note_{name}_{event} AFTER {how} ON {name} BEGIN "
+                f"INSERT INTO changes (kind, id, owner) VALUES ({values}); END"
+            )
+    yield f"CREATE TRIGGER prune_changes AFTER INSERT ON changes BEGIN {_PRUNE} END"
+
+
+def _postgresql_triggers(first: int) -> Iterator[str]:
+    """Note changes at the end of the transaction, one transaction after the other.
+
+    Else a number could be seen before a lower one of a transaction that ends later. Taken this late, the lock is never
+    held by somebody who waits for another one.
+    """
+    yield f"SELECT setval(pg_get_serial_sequence('changes', 'seq'), {first})"
+    for noted in _NOTED:
+        name = noted.table.name
+        yield (
+            f"CREATE FUNCTION note_{name}() RETURNS trigger LANGUAGE plpgsql AS $note$ "
+            f"DECLARE this {name}%%ROWTYPE; BEGIN "  # DDL takes two for one
+            "IF TG_OP = 'DELETE' THEN this := OLD; ELSE this := NEW; END IF; "
+            f"PERFORM pg_advisory_xact_lock({CHANGES_LOCK}); "
+            f"INSERT INTO changes (kind, id, owner) VALUES ({noted.values('this')}); "
+            "RETURN NULL; END $note$"
+        )
+        yield (
+            f"CREATE CONSTRAINT TRIGGER note_{name} AFTER {' OR '.join(noted.events.values())} ON {name} "
+            f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note_{name}()"
+        )
+    yield (
+        "CREATE FUNCTION prune_changes() RETURNS trigger LANGUAGE plpgsql AS $prune$ "
+        f"BEGIN {_PRUNE} RETURN NULL; END $prune$"
+    )
+    yield "CREATE TRIGGER prune_changes AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION prune_changes()"
+
+
+_PRUNE = (
+    "DELETE FROM changes WHERE kind = NEW.kind AND id = NEW.id AND seq < NEW.seq; "
+    f"DELETE FROM changes WHERE seq <= NEW.seq - {KEPT_CHANGES};"
+)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from dlc_jupyter.errors import Conflict
+from dlc_jupyter.jobs.changes import Changes
 from dlc_jupyter.jobs.cleanup import CleanUp, forget
 from dlc_jupyter.jobs.listing import Listing
 from dlc_jupyter.jobs.record import Request
@@ -86,7 +87,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return called
 
 
-TALKING: list[type] = [Listing, Records, Roster, Catalogue, Content, FileStore]
+TALKING: list[type] = [Listing, Records, Changes, Roster, Catalogue, Content, FileStore]
 
 
 def methods() -> Iterator[Any]:
@@ -100,6 +101,7 @@ def source(method: Any) -> str:
 
 def live(settings: Settings, files: FileStore, records: Records, database: Database, tmp_path: Path) -> None:
     """Do with files and analyses what can be done with them."""
+    began = Changes(database).latest()
     roster = Roster(database)
     roster.show("host-1:0", time.time(), {"state": "idle"})
     assert roster.latest() is not None
@@ -149,6 +151,9 @@ def live(settings: Settings, files: FileStore, records: Records, database: Datab
     records.page(1, after=again)
     records.count()
     records.states([first, again])
+    changes = Changes(database)
+    assert changes.since(changes.latest(), 10) == []
+    assert {change.kind for change in changes.since(began, 10) or []} == {"analysis", "file"}
 
     for end in ("release", "retry", "cancel", "fail", "recover"):
         if records.next_queued() is None:
@@ -202,3 +207,7 @@ def test_the_tables_can_be_made_in_postgresql() -> None:
     engine: Any = sa.create_mock_engine("postgresql://", lambda clause, *_: asked.append(said(clause)))
     metadata.create_all(engine, checkfirst=False)
     assert sum("CREATE TABLE" in each for each in asked) == len(metadata.tables)
+    triggers = [each for each in asked if "CREATE CONSTRAINT TRIGGER" in each]
+    assert len(triggers) == len({"analyses", "files", "file_names", "media"})
+    assert all("DEFERRABLE INITIALLY DEFERRED" in each for each in triggers)  # noted in the order of the commits
+    assert asked.index(triggers[0]) > max(asked.index(each) for each in asked if "CREATE TABLE" in each)
