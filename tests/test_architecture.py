@@ -13,19 +13,22 @@ import dlc_jupyter
 PACKAGE = Path(dlc_jupyter.__file__).parent
 
 #: What each room may use besides itself.
-BELOW = {"errors", "orphans", "settings", "storage", "_version"}
+BELOW = {"amounts", "errors", "orphans", "settings", "storage", "_version"}
 MAY_USE = {
+    "amounts": set(),
     "errors": set(),
     "orphans": set(),
     "_version": set(),
     "settings": set(),
-    "storage": {"errors", "settings"},
+    "storage": {"amounts", "errors", "settings"},
     "pose": {"errors", "orphans"},
     "pose3d": {"errors", "pose"},
     "analyses": {"errors", "pose", "pose3d", "_version"},
     "jobs": BELOW | {"analyses", "pose"},
     "handlers": BELOW | {"analyses", "pose", "jobs"},
-    "client": {"errors", "_version"},
+    "terminal": {"amounts"},
+    "client": {"amounts", "errors", "terminal", "_version"},
+    "widgets": {"client", "errors", "_version"},
     "demo": {"pose", "pose3d"},
 }
 #: What only the engine imports, and only when it runs something.

@@ -296,7 +296,7 @@ def test_a_list_longer_than_a_page_is_read_to_its_end(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     ids = [client.run("sleep", time=0) for _ in range(7)]
-    monkeypatch.setattr("dlc_jupyter.client.PAGE", page)
+    monkeypatch.setattr("dlc_jupyter.client.connection.PAGE", page)
     listed = [record["analysis_id"] for record in client.analyses()]
     assert listed[:7] == ids[::-1]  # every one once, newest first
     assert len(listed) == len(set(listed)) >= 7

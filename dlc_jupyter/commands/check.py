@@ -14,7 +14,7 @@ import sys
 from dlc_jupyter.commands import findings
 from dlc_jupyter.commands.findings import Finding
 from dlc_jupyter.commands.options import add_options, settings_of
-from dlc_jupyter.commands.terminal import can_show, wrapped
+from dlc_jupyter.terminal import can_show, wrapped
 
 MARKS = {"ok": "✓", "warning": "!", "missing": "✗"}
 PLAIN_MARKS = {"ok": "+", "warning": "!", "missing": "x"}

@@ -15,14 +15,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from dlc_jupyter.amounts import readable
 from dlc_jupyter.commands.database import opened
 from dlc_jupyter.commands.options import CommandError, add_options, settings_of
-from dlc_jupyter.commands.terminal import table
 from dlc_jupyter.jobs.cleanup import CleanUp
 from dlc_jupyter.jobs.records import Records
-from dlc_jupyter.storage.disk import readable
 from dlc_jupyter.storage.files import FileStore
 from dlc_jupyter.storage.retention import Removal
+from dlc_jupyter.terminal import table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

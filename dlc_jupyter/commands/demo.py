@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from dlc_jupyter import demo
+from dlc_jupyter.amounts import duration, readable
 from dlc_jupyter.client import FINISHED, Client
 from dlc_jupyter.commands import findings
 from dlc_jupyter.commands.options import CommandError, add_options, settings_of
 from dlc_jupyter.commands.results import Poses, read_poses, save_frame
 from dlc_jupyter.commands.server import OwnServer, ServerFailed
-from dlc_jupyter.commands.terminal import ProgressBar, duration, table
 from dlc_jupyter.errors import AnalysisFailed, Refusal
 from dlc_jupyter.settings import Settings
-from dlc_jupyter.storage.disk import readable
+from dlc_jupyter.terminal import ProgressBar, table
 
 CONFIG = "jupyter_server_config.py"
 #: Options that are the machine's rather than a data folder's: the demo's server has them as the user's own servers do.

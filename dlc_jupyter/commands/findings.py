@@ -18,10 +18,10 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from dlc_jupyter._version import __version__
+from dlc_jupyter.amounts import duration, readable
 from dlc_jupyter.commands import engine_probe
 from dlc_jupyter.commands.database import opened
 from dlc_jupyter.commands.options import CommandError
-from dlc_jupyter.commands.terminal import duration
 from dlc_jupyter.jobs import devices
 from dlc_jupyter.jobs.engine import BESIDES
 from dlc_jupyter.jobs.requests import models_of
@@ -29,7 +29,6 @@ from dlc_jupyter.jobs.roster import Roster
 from dlc_jupyter.pose.models import Model
 from dlc_jupyter.pose.project_files import is_top_down
 from dlc_jupyter.settings import Settings
-from dlc_jupyter.storage.disk import readable
 
 State = Literal["ok", "warning", "missing"]
 

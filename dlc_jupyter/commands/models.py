@@ -11,9 +11,9 @@ import json
 from collections.abc import Sequence
 
 from dlc_jupyter.commands.options import add_options, settings_of
-from dlc_jupyter.commands.terminal import table, wrapped
 from dlc_jupyter.jobs.requests import models_of
 from dlc_jupyter.pose.models import Model
+from dlc_jupyter.terminal import table, wrapped
 
 HEADER = ("NAME", "KIND", "BODY PARTS", "INDIVIDUALS", "NETWORK", "SNAPSHOTS", "CAMERAS")
 HOW_TO_REGISTER = """\

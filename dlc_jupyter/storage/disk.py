@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from dlc_jupyter.amounts import readable as readable
 from dlc_jupyter.errors import NoSpace
 
 #: Where a lock or SQLite's shared memory cannot be trusted between machines.
@@ -51,15 +52,6 @@ def is_network(path: Path) -> bool:
 def free_bytes(path: Path) -> int:
     """Return the number of bytes that may still be written where `path` lies or will lie."""
     return shutil.disk_usage(_existing(path)).free
-
-
-def readable(size: float) -> str:
-    """Return a number of bytes as people write it, such as ``1.5 GiB``."""
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            break
-        size /= 1024
-    return f"{size:,.1f}".removesuffix(".0") + f" {unit}"
 
 
 def disk_full() -> NoSpace:

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from dlc_jupyter.commands.terminal import ProgressBar, can_show, duration, table, wrapped
+from dlc_jupyter.amounts import duration
+from dlc_jupyter.terminal import ProgressBar, can_show, table, wrapped
 
 
 class Terminal(io.StringIO):
@@ -48,6 +49,12 @@ FRAMES = {"done": 150, "total": 600, "unit": "frames", "rate": 24.4, "eta": 18.4
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every terminal has 100 columns, unless a test says otherwise."""
+    monkeypatch.setenv("COLUMNS", "100")
 
 
 def test_a_table_has_columns_and_nothing_at_the_ends_of_its_lines() -> None:

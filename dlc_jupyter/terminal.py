@@ -1,4 +1,4 @@
-"""How things look on a terminal: marks, tables, durations and the progress bar."""
+"""How things look on a terminal: marks, tables and the progress bar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from dlc_jupyter.storage.disk import readable
+from dlc_jupyter.amounts import duration, readable
 
 #: Columns of a progress bar, and of what may stand beside it. A narrow terminal gets a shorter bar.
 BAR = 24
@@ -26,16 +26,6 @@ def can_show(text: str, stream: TextIO | None = None) -> bool:
     return True
 
 
-def duration(seconds: float) -> str:
-    """Return a time span for people: ``48 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], gap: str = "  ") -> str:
     """Return rows as left-aligned columns under a header."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
@@ -49,6 +39,23 @@ def wrapped(text: str, indent: str) -> str:
     return textwrap.fill(
         text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+
+
+def progress_in_words(progress: Mapping[str, Any]) -> str:
+    """Return a record's ``progress`` as people read it: ``300 of 600 frames, 25 frames/s, 12 s left``."""
+    done, total = float(progress.get("done") or 0), progress.get("total")
+    unit = str(progress.get("unit") or "")
+    if unit == "bytes":
+        amount = readable(done) + (f" of {readable(total)}" if total else "")
+    else:
+        amount = f"{done:g}" + (f" of {total:g}" if total else "") + f" {unit}"
+    rate, eta = progress.get("rate"), progress.get("eta")
+    parts = [amount]
+    if rate:
+        parts.append(f"{readable(rate) if unit == 'bytes' else f'{rate:.0f} {unit}'}/s")
+    if eta and total and done < total:
+        parts.append(f"{duration(eta)} left")
+    return ", ".join(parts)
 
 
 class ProgressBar:
@@ -79,18 +86,7 @@ class ProgressBar:
     def show(self, progress: Mapping[str, Any]) -> None:
         """Show a record's ``progress``: ``done, total, unit, rate`` (per second) and ``eta`` (seconds)."""
         done, total = float(progress.get("done") or 0), progress.get("total")
-        unit = str(progress.get("unit") or "")
-        if unit == "bytes":
-            amount = readable(done) + (f" of {readable(total)}" if total else "")
-        else:
-            amount = f"{done:g}" + (f" of {total:g}" if total else "") + f" {unit}"
-        rate, eta = progress.get("rate"), progress.get("eta")
-        parts = [amount]
-        if rate:
-            parts.append(f"{readable(rate) if unit == 'bytes' else f'{rate:.0f} {unit}'}/s")
-        if eta and total and done < total:
-            parts.append(f"{duration(eta)} left")
-        self._write(", ".join(parts), done / total if total else 0.0)
+        self._write(progress_in_words(progress), done / total if total else 0.0)
 
     def say(self, message: str) -> None:
         """Show a state in words, such as a wait; elsewhere than on a terminal it is printed at once, and once."""
@@ -108,8 +104,10 @@ class ProgressBar:
             self.stream.write(f"{self.label.rstrip()}: {text}\n")
         self.stream.flush()
 
-    def broken(self) -> None:
-        """Leave the line as it stands and go to the next."""
+    def broken(self, message: str = "") -> None:
+        """Leave the line as it stands, with a message in its place where there is one, and go to the next."""
+        if message:
+            self.say(message)
         if self.live and self.last:
             self.stream.write("\n")
             self.stream.flush()
