@@ -389,13 +389,14 @@ def registry() -> dict[str, type[Analysis]]:
     from dlc_jupyter.analyses.filter import Filter
     from dlc_jupyter.analyses.label import Label
     from dlc_jupyter.analyses.label_3d import Label3D
+    from dlc_jupyter.analyses.playable import Playable
     from dlc_jupyter.analyses.plot import Plot
     from dlc_jupyter.analyses.sleep import Sleep
     from dlc_jupyter.analyses.superanimal import SuperAnimal
     from dlc_jupyter.analyses.triangulate import Triangulate
     from dlc_jupyter.analyses.video import Video
 
-    built_in = (Sleep, Video, Label, Filter, Plot, SuperAnimal, Calibrate, Triangulate, Label3D)
+    built_in = (Sleep, Video, Label, Filter, Plot, SuperAnimal, Calibrate, Triangulate, Label3D, Playable)
     found: dict[str, type[Analysis]] = {each.name: each for each in built_in}
     for entry in entry_points(group=ENTRY_POINTS):
         try:

@@ -8,7 +8,7 @@ import queue
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -60,10 +60,14 @@ class Encoder:
         The MP4 file.
     fps : Fraction
         Frames per second.
+    more : sequence of str, optional
+        Further options of ffmpeg for what it writes.
+    what : str, optional
+        What is written, as errors call it.
     """
 
-    def __init__(self, target: Path, fps: Fraction) -> None:
-        self._target, self._fps = target, fps
+    def __init__(self, target: Path, fps: Fraction, *, more: Sequence[str] = (), what: str = "labelled video") -> None:
+        self._target, self._fps, self._more, self._what = target, fps, more, what
         self._log = target.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
         self.written = 0
@@ -72,7 +76,8 @@ class Encoder:
         """Start ffmpeg, for pictures of this size. It ends with the thread that starts it."""
         command = [find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
         command += ["-f", "rawvideo", "-pix_fmt", "bgr24", "-video_size", f"{width}x{height}"]
-        command += ["-framerate", str(self._fps), "-i", "pipe:0", "-vf", _FILTER, *_H264, str(self._target)]
+        command += ["-framerate", str(self._fps), "-i", "pipe:0", "-vf", _FILTER, *_H264]
+        command += [*self._more, str(self._target)]
         self._process = _popen(command, self._log, stdin=subprocess.PIPE, bufsize=0)
         assert self._process.stdin is not None
         with contextlib.suppress(OSError, AttributeError):  # not Linux, or the user's pipes hold too much already
@@ -113,7 +118,7 @@ class Encoder:
 
     def _failed(self) -> AnalysisFailed:
         self.abandon()
-        return _explain(self._log, f"it stopped at frame {self.written}")
+        return _explain(self._log, f"it stopped at frame {self.written}", self._what)
 
 
 class Writer:
@@ -187,31 +192,46 @@ def make_playable(source: Path, target: Path) -> None:
         raise _explain(log, "it was to change its form")
 
 
+def copy_pictures(source: Path, target: Path) -> None:
+    """Write the pictures of a video into an MP4 file as they are, the first one at 0, and nothing else.
+
+    Raises
+    ------
+    AnalysisFailed
+        It cannot be written.
+    """
+    command = [find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i", str(source)]
+    command += ["-map", "0:v:0", "-c", "copy", "-bsf:v", "setts=pts=PTS-STARTPTS:dts=DTS-STARTPTS"]
+    log = target.with_suffix(".log")
+    if _popen([*command, "-map_metadata", "-1", "-movflags", "+faststart", str(target)], log).wait() != 0:
+        raise _explain(log, "it was to copy the pictures", "video")
+
+
 def _popen(command: list[str], log: Path, **options: Any) -> subprocess.Popen[bytes]:
     file: IO[bytes]
     with log.open("wb") as file:
         return subprocess.Popen(command, stdout=file, stderr=file, preexec_fn=die_with_parent, **options)
 
 
-def _explain(log: Path, where: str) -> AnalysisFailed:
+def _explain(log: Path, where: str, what: str = "labelled video") -> AnalysisFailed:
     """Return why ffmpeg failed, by what it said."""
     said = log.read_text("utf-8", "replace").strip().splitlines()
     silenced = not said and shutil.disk_usage(log.parent).free < _FULL
     if silenced or any("No space left" in line for line in said):
         return AnalysisFailed(
-            "The disk is full: the labelled video could not be written.",
+            f"The disk is full: the {what} could not be written.",
             hint="Free some space and try again.",
             kind="NoSpace",
         )
     return AnalysisFailed(
-        f"ffmpeg could not write the labelled video ({where}).",
+        f"ffmpeg could not write the {what} ({where}).",
         hint=without_paths(said[-1], log.parent)[-200:] if said else "See the analysis's log.",
         kind="EncodingFailed",
     )
 
 
-def check_playable(video: Path, frames: int) -> dict[str, Any]:
-    """Check that a labelled video is whole and in a form that browsers play.
+def check_playable(video: Path, frames: int, what: str = "labelled video") -> dict[str, Any]:
+    """Check that a video that was made is whole and in a form that browsers play.
 
     Returns
     -------
@@ -245,7 +265,7 @@ def check_playable(video: Path, frames: int) -> dict[str, Any]:
     ]
     if wrong:
         raise AnalysisFailed(
-            f"The labelled video did not turn out right: {'; '.join(wrong)}.",
+            f"The {what} did not turn out right: {'; '.join(wrong)}.",
             hint="See the analysis's log.",
             kind="EncodingFailed",
         )

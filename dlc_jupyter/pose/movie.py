@@ -39,6 +39,10 @@ class Unclear(ValueError):
     """The file's table of contents cannot be read, or is of a kind that is not known here; a clause that says why."""
 
 
+class NoPictures(Unclear):
+    """The file has other things than pictures."""
+
+
 @dataclass(frozen=True)
 class Movie:
     """The pictures of an MP4 or QuickTime file.
@@ -88,8 +92,10 @@ def read_movie(path: Path) -> Movie:
 
     Raises
     ------
+    NoPictures
+        It lists no track of pictures.
     Unclear
-        It has none, no pictures, or is damaged.
+        It has none, or is damaged.
     OSError
         The file cannot be read.
     """
@@ -117,7 +123,7 @@ def _read(file: BinaryIO, path: Path) -> Movie:
         elif kind == b"cmov":
             raise Unclear("its table of contents is compressed")
     if head is None or track is None:
-        raise Unclear("there are no pictures in its table of contents")
+        raise NoPictures("there are no pictures in its table of contents")
     moved = track.samples()
     if extends is not None:
         fragments = ((begin, end) for kind, begin, end in places if kind == b"moof")
@@ -135,7 +141,7 @@ def _described(track: _Track, head: memoryview, samples: _Samples, *, fragmented
     first = samples.times[0]
     times = array("q", sorted(samples.times))
     empty, edit = track.edits(struct.unpack_from(">I", head, 20 if head[0] else 12)[0])
-    end = max(samples.last_end, times[-1])
+    end = times[-1] + samples.last
     if fragmented:
         start = (edit[0] if edit else 0) - empty
         if times[0] < start:
@@ -266,21 +272,21 @@ def _times(
 class _Samples:
     """When pictures are shown, in the order of decoding, by the track's clock.
 
-    `end` is when the next one is to be decoded, `last_end` when the one that is shown last ends.
+    `end` is when the next one is to be decoded, `last` how long the last one lasts.
     """
 
     times: array[int]
     end: int = 0
-    last_end: int = 0
+    last: int = 0
 
     def extend(self, more: _Samples) -> None:
         """Add those that follow in the file."""
         self.times.extend(more.times)
-        self.end, self.last_end = more.end, max(self.last_end, more.last_end)
+        self.end, self.last = more.end, more.last
 
 
 class _Track:
-    """The box ``trak`` of the pictures. `doubts` are clauses that say why other pictures may be decoded than are listed."""
+    """The box ``trak`` of the pictures. Its `doubts` say, as clauses, why others may be decoded than are listed."""
 
     def __init__(self, body: memoryview) -> None:
         self.head = _needed(body, b"tkhd")
@@ -342,13 +348,14 @@ class _Track:
         last, end = deltas[-1], sum(count * delta for count, delta in zip(counts, deltas, strict=True))
         offsets = _inside(self._table, b"ctts")
         if offsets is None:
-            return _Samples(array("q", decoded), end, end)
+            return _Samples(array("q", decoded), end, last)
         # The offsets are signed, whatever the version of the box says: so does FFmpeg take them.
         pairs = _numbers(offsets[8:], "i")
-        if sum(pairs[0::2]) < number or any(count < 0 for count in pairs[0::2]):
+        counts, moved = pairs[0::2], pairs[1::2]
+        if sum(counts) < number or min(counts) < 0:
             raise Unclear("it does not say when each picture is shown")
-        times = array("q", map(add, decoded, islice(_expanded(pairs[1::2], pairs[0::2]), number)))
-        return _Samples(times, end, max(times) + last)
+        each = moved if max(counts) == 1 else _expanded(moved, counts)
+        return _Samples(array("q", map(add, decoded, islice(each, number))), end, last)
 
     def edits(self, clock: int) -> tuple[int, tuple[int, int] | None]:
         """Return how long nothing is shown at first, and from when till when pictures are (None: from first to last).
@@ -445,7 +452,7 @@ class _Fragments:
         decoded = array("q", accumulate(chain([self._made.end], lengths)))
         end = decoded.pop()
         shown = array("q", map(add, decoded, numbers[width - 1 :: width])) if fields[3] else decoded
-        if shown:
-            self._made.last_end = max(self._made.last_end, max(shown) + end - decoded[-1])
+        if decoded:
+            self._made.last = end - decoded[-1]
         self._made.times.extend(shown)
         self._made.end = end
