@@ -24,6 +24,7 @@ from dlc_jupyter.handlers.logs import log_handlers
 from dlc_jupyter.handlers.models import model_handlers
 from dlc_jupyter.handlers.openapi import ROUTES as ROUTES_KEY
 from dlc_jupyter.handlers.openapi import openapi_handlers
+from dlc_jupyter.handlers.playback import playback_handlers
 from dlc_jupyter.handlers.poses import pose_handlers
 from dlc_jupyter.handlers.system import system_handlers
 from dlc_jupyter.jobs.queue import Doorbell
@@ -40,6 +41,7 @@ from dlc_jupyter.storage.files import FileStore
 #: All routes, relative to where they are mounted.
 ROUTES: list[tuple[str, type[DLCHandler]]] = [
     *file_handlers,
+    *playback_handlers,
     *pose_handlers,
     *analysis_handlers,
     *log_handlers,

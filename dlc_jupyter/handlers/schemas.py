@@ -72,6 +72,65 @@ COMPONENTS: dict[str, Any] = {
             },
         },
     ),
+    "Playback": _object(
+        "How a video can be played in a browser so that every frame is reached. Null is what is not known.",
+        {
+            "file_id": SHA1,
+            "play": {
+                "enum": ["direct", "remux", "proxy"],
+                "description": "`direct`: as it is. `remux`: its pictures must be copied into another file. `proxy`: "
+                "they must be encoded anew. The analysis `playable` does either.",
+            },
+            "why": {
+                "type": ["string", "null"],
+                "description": "Why not as it is, in a sentence; of one that is played as it is, what not every "
+                "browser can.",
+            },
+            "playable_file": {
+                "description": "A video of the same frames that browsers play, where one was made: it has times of "
+                "its own.",
+                "oneOf": [SHA1, {"type": "null"}],
+            },
+            "making": {
+                "type": ["string", "null"],
+                "description": "The analysis `playable` that is queued or running to make one.",
+            },
+            "frames": {"type": ["integer", "null"], "minimum": 1, "description": "That OpenCV reads."},
+            "width": {"type": ["integer", "null"], "description": "Pixels, as OpenCV sees them: turned, unstretched."},
+            "height": {"type": ["integer", "null"]},
+            "fps": {"type": ["number", "null"], "description": "The mean where the rate varies."},
+            "rotation": {
+                "enum": [0, 90, 180, 270, None],
+                "description": "By how many degrees clockwise the stored picture is turned.",
+            },
+            "pixel_aspect": {
+                "type": ["array", "null"],
+                "description": "Width and height of a pixel: browsers stretch the picture accordingly.",
+                "items": {"type": "integer"},
+                "minItems": 2,
+                "maxItems": 2,
+            },
+            "timing": {
+                "description": "When its frames are shown, by the clock that browsers call `mediaTime`: `regular`, "
+                "frame k at (start + k * step) / timescale seconds; or `times`, the address of the table.",
+                "oneOf": [
+                    _object(
+                        "At one distance.",
+                        {
+                            "regular": _object(
+                                "Whole numbers.",
+                                {name: {"type": "integer"} for name in ("start", "step", "timescale")},
+                            )
+                        },
+                    ),
+                    _object("One by one.", {"times": {**TEXT, "description": "Relative to the API's own address."}}),
+                    {"type": "null"},
+                ],
+            },
+            "container": {**TEXT, "description": "As FFmpeg calls it: `mov` (MP4 too), `matroska`, `avi` …"},
+            "codec": {"type": ["string", "null"]},
+        },
+    ),
     "Progress": _object(
         "How far an analysis has come.",
         {
