@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import ntpath
 import pickletools
+import posixpath
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -62,6 +64,38 @@ def config_of(path: Path) -> Path:
         return path / CONFIG if path.is_dir() else path
     except (OSError, ValueError):  # whoever reads it will say what is wrong
         return path
+
+
+def project_named(named: str, before: Any, now: Path) -> Path:
+    """Return the config.yaml of a project that another one names in its own.
+
+    Parameters
+    ----------
+    named : str
+        A path, from the other project's folder on where it is not a whole one.
+    before : str
+        That folder when the path was written (``project_path``), if that is known; of Windows too.
+    now : Path
+        That folder now. If nothing lies at the path, both may have been moved together.
+    """
+    path = config_of(now / expanded(named))
+    if _is_there(path) or not isinstance(before, str):
+        return path
+    paths = ntpath if ntpath.splitdrive(before)[0] else posixpath
+    if not (paths.isabs(named) and paths.isabs(before)):
+        return path
+    try:
+        moved = config_of(now / paths.relpath(named, before).replace(paths.sep, "/"))
+    except ValueError:  # on another drive
+        return path
+    return moved if _is_there(moved) else path
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def listed(folder: Path) -> list[Path]:

@@ -26,6 +26,7 @@ from dlc_jupyter.pose.project_files import (
     folders_of,
     listed,
     pickled_texts,
+    project_named,
     read_config,
     read_yaml,
     stereo_unit,
@@ -362,7 +363,8 @@ def camera_configs(values: Mapping[str, Any], config: Path) -> dict[tuple[str, .
 
 
 def _camera_config(values: Mapping[str, Any], config: Path, camera: Any) -> Path:
-    return config_of(config.parent / expanded(values[f"config_file_{camera}"]))
+    # DeepLabCut writes whole paths.
+    return project_named(values[f"config_file_{camera}"], values.get("project_path"), config.parent)
 
 
 def _is_3d(config: Path) -> bool:

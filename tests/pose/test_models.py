@@ -191,6 +191,26 @@ def test_a_3d_project_that_cannot_be_used_says_why(three_d, changes, says):
     assert refused.value.reason == "broken-model"
 
 
+@pytest.mark.parametrize("was", ["/old/lab", "C:\\Users\\me\\lab"])
+def test_a_3d_project_may_be_moved_together_with_its_2d_project(three_d, tmp_path, was):
+    """DeepLabCut writes whole paths: they are of where both were."""
+    sep = "\\" if "\\" in was else "/"
+    named = sep.join([was, "reach", "config.yaml"])
+    config = three_d(config_file_left=named, config_file_right=named, project_path=sep.join([was, "reach3d"]))
+    model = Models({"arm": str(config)}, "").find("arm", "3d")
+    assert [each.config.resolve() for each in model.camera_models] == [tmp_path / "lab/reach/config.yaml"] * 2
+    staged = Models({"arm": str(config)}, "").stage(model, tmp_path / "scratch/model")
+    assert read_model("arm", staged).problem is None
+    (tmp_path / "lab/reach").rename(tmp_path / "elsewhere")
+    assert "is not there any more" in read_model("arm", config).problem
+
+
+@pytest.mark.parametrize("before", [None, 7, "relative", "C:\\lab", "/lab\0", "/" + "x" * 5000])
+def test_a_project_that_does_not_say_where_it_was_is_looked_for_where_it_is_named(three_d, before):
+    config = three_d(config_file_left="/old/reach/config.yaml", project_path=before)
+    assert read_model("arm", config).problem.startswith("its 2D project: its config.yaml is not there")
+
+
 def test_what_is_shown_of_a_3d_model(three_d):
     config = three_d(calibrated=False)
     write_calibration(config.parent / "calibration.toml")
