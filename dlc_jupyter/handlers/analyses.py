@@ -18,6 +18,7 @@ from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
 from dlc_jupyter.handlers.schemas import page_of, ref
 from dlc_jupyter.jobs.cleanup import forget
 from dlc_jupyter.jobs.records import Record, State
+from dlc_jupyter.jobs.scratch import begin_anew
 
 RESOURCE = "dlc.analysis"
 
@@ -130,6 +131,8 @@ class AnalysesHandler(DLCHandler):
         removable = services.models.made_here(str(values.get("model", "")))
         request = services.requests.prepare(name, values, file_ids, self.owner, key, gpus, media)
         record = services.records.create(request, time.time(), reuse=not fresh)
+        if fresh and record.state is State.QUEUED:
+            begin_anew(services.settings.root, record.analysis_id)
         if removable and record.state is State.QUEUED:
             self._check_model(record)
         return record
@@ -297,7 +300,11 @@ class CancelHandler(DLCHandler):
     @web.authenticated
     @authorized
     async def post(self, analysis_id: str) -> None:
-        """Cancel an analysis that is queued or running."""
+        """Cancel an analysis that is queued or running.
+
+        The frames of which it has poses already are not lost: the next analysis that wants the same poses, of the same
+        video by the same model, goes on behind them, for a week (with fresh=true it does not).
+        """
         self.answer(await self.call(self._cancel, analysis_id))
 
     def _cancel(self, prefix: str) -> dict[str, Any]:

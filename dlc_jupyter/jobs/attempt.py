@@ -138,7 +138,14 @@ class Attempt:
             self._spare(made)
 
     def _spare(self, made: Made | None) -> None:
+        """See to it that the poses that it has found stay, whole or in part."""
         self._spared = made.file_ids if made else ()
+        if self._order is None or self._keys_now() != self._keys:
+            return
+        try:
+            self._scratch.leave(self._record, self._keys, made.poses if made else ())
+        except OSError:  # the analysis has an end of its own to tell
+            log.exception("What analysis %s has found could not be left to others.", self._id)
 
     def _begin_log(self, place: Place) -> None:
         with self._scratch.log(self._id).open("a") as file:

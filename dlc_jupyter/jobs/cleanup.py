@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from dlc_jupyter.errors import Conflict, NotFound
+from dlc_jupyter.jobs import left
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.jobs.scratch import log_folder, log_path, scratch_root
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.files import FileStore
 from dlc_jupyter.storage.incoming import abandoned, remove_abandoned
 from dlc_jupyter.storage.retention import DAY, Removal, ago, evicted_files, expired_files
+from dlc_jupyter.storage.uploads import Uploads
 
 
 def forget(files: FileStore, records: Records, analysis_id: str) -> None:
@@ -27,6 +29,7 @@ def forget(files: FileStore, records: Records, analysis_id: str) -> None:
     """
     files.discard(records.delete(analysis_id))
     log_path(files.root, analysis_id).unlink(missing_ok=True)
+    left.drop(files.root, analysis_id)
 
 
 class CleanUp:
@@ -44,6 +47,7 @@ class CleanUp:
         self._settings = settings
         self._files = files
         self._records = records
+        self._uploads = Uploads(files)
 
     def plan(self, now: float) -> list[Removal]:
         """Return what `run` would remove at a time (seconds since 1970). Removes nothing."""
@@ -64,9 +68,11 @@ class CleanUp:
     def _aged(self, now: float) -> Iterator[Removal]:
         yield from self._analyses(now)
         yield from expired_files(self._files, now)
+        yield from self._broken_off(now)
         yield from self._unfinished_uploads(now)
         yield from self._nameless()
         yield from self._scratch_folders()
+        yield from self._left(now)
         yield from self._logs()
 
     def _analyses(self, now: float) -> Iterator[Removal]:
@@ -88,6 +94,19 @@ class CleanUp:
         return False
 
     def _unfinished_uploads(self, now: float) -> Iterator[Removal]:
+        """Those that nobody has gone on with for long, and what a crash has left of others."""
+        for upload in self._uploads.expired(now):
+            kept = f"they are kept for {self._settings.expire_uploads_hours:g} hours"
+            why = f"unfinished, nothing has come for {ago(now - upload.changed)}: {kept}"
+            remove = partial(self._uploads.remove_expired, upload.upload_id, now)
+            yield Removal("upload", upload.upload_id, upload.filename, upload.offset, why, remove)
+        for upload_id, status in self._uploads.remains():
+            remove = partial(self._uploads.reclaim, upload_id)
+            why = "left by a crash: no upload has these bytes"
+            yield Removal("remains", upload_id, "unfinished upload", status.st_size, why, remove)
+
+    def _broken_off(self, now: float) -> Iterator[Removal]:
+        """Files that were sent in one request, which broke off: nobody can go on with them."""
         for path, status in abandoned(self._files.incoming):
             why = f"broke off {ago(now - status.st_mtime)} ago"
             remove = partial(remove_abandoned, path)
@@ -108,6 +127,19 @@ class CleanUp:
                 remove = partial(_remove_folder, folder)
                 why = "left by a crash: its analysis does not run any more"
                 yield Removal("remains", analysis_id, "scratch folder", _size(folder), why, remove)
+
+    def _left(self, now: float) -> Iterator[Removal]:
+        """Poses that were found in part, and that nobody has wanted for long or whose analysis is gone."""
+        folders = {path.name: path for path in _listed(left.left_root(self._settings.root)) if path.is_dir()}
+        states = self._records.states(folders)
+        for analysis_id, folder in folders.items():
+            age = now - max((each.stat().st_mtime for each in _listed(folder)), default=0.0)
+            why = f"left {ago(age)} ago: they wait for {left.LEFT_DAYS:g} days"
+            if analysis_id not in states:
+                why = "its analysis is gone"
+            elif age <= left.LEFT_DAYS * DAY:
+                continue
+            yield Removal("poses", analysis_id, "poses in part", _size(folder), why, partial(_remove_folder, folder))
 
     def _logs(self) -> Iterator[Removal]:
         """Those of analyses that are not listed any more. The engine's own log stays."""

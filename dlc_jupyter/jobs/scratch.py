@@ -17,6 +17,7 @@ from dlc_jupyter.analyses.base import KEPT, POSE_FILES, find_analysis
 from dlc_jupyter.analyses.cameras import camera_of
 from dlc_jupyter.analyses.provenance import in_result
 from dlc_jupyter.errors import AnalysisFailed, Refusal
+from dlc_jupyter.jobs import left
 from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.record import Record
 from dlc_jupyter.jobs.records import Records
@@ -55,6 +56,11 @@ def scratch_root(root: Path) -> Path:
 def kept_folder(root: Path, analysis_id: str) -> Path:
     """Return where a running analysis of the data folder `root` keeps what its next attempt goes on with."""
     return scratch_root(root) / analysis_id / KEPT
+
+
+def begin_anew(root: Path, analysis_id: str) -> None:
+    """Have an analysis that waits in the data folder `root` take nothing that others have left."""
+    kept_folder(root, analysis_id).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def kept_poses(root: Path, record: Record, number: int) -> Path:
@@ -176,7 +182,7 @@ class Scratch:
         memory = memory_folder(self._root)
         memory.mkdir(mode=0o700, exist_ok=True)
         keys = self._requests.keys(record, deeplabcut)
-        return Order(
+        order = Order(
             analysis_id=record.analysis_id,
             analysis=record.analysis,
             parameters=record.parameters,
@@ -189,6 +195,26 @@ class Scratch:
             superanimal_dir=self._superanimal_dir,
             memory=str(memory),
         )
+        self._take_left(record, keys)
+        return order
+
+    def _take_left(self, record: Record, keys: Keys) -> None:
+        """Have a first attempt go on behind poses that others have left, unless all is to be made anew."""
+        if not kept_folder(self._root, record.analysis_id).exists():
+            for number, (key, _prefix) in enumerate(keys.poses):
+                left.take(self._root, key, kept_poses(self._root, record, number))
+
+    def leave(self, record: Record, keys: Keys, besides: Collection[str] = ()) -> None:
+        """Leave the poses that an analysis has found in part, and has ended without, to whoever wants them next.
+
+        Parameters
+        ----------
+        besides : collection of str
+            The keys of those that are whole.
+        """
+        for number, (key, _prefix) in enumerate(keys.poses):
+            if key not in besides:
+                left.leave(self._root, record.analysis_id, key, kept_poses(self._root, record, number))
 
     def _stage_inputs(self, record: Record, scratch: Path) -> list[dict[str, str]]:
         inputs = []

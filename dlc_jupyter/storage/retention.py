@@ -32,7 +32,8 @@ class Removal:
     Attributes
     ----------
     kind : str
-        ``analysis``, ``file``, ``upload`` (never finished), ``remains`` (what a crash has left), or ``log``.
+        ``analysis``, ``file``, ``upload`` (never finished), ``remains`` (what a crash has left), ``poses`` (found in
+        part), or ``log``.
     id : str
         The whole id.
     name : str

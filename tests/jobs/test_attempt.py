@@ -21,6 +21,7 @@ from dlc_jupyter.jobs import processes
 from dlc_jupyter.jobs.attempt import KEPT_POSES, Attempt, Place
 from dlc_jupyter.jobs.cleanup import forget
 from dlc_jupyter.jobs.engine_process import Engine
+from dlc_jupyter.jobs.protocol import Order
 from dlc_jupyter.jobs.record import Record, State
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.jobs.requests import Requests
@@ -253,6 +254,44 @@ def test_poses_that_were_there_when_an_analysis_was_cancelled_are_there_for_the_
     again = attempt("seen", [video], model="mouse")
     assert again.result is not None
     assert [each["from"] for each in again.result["given"]] == [cancelled.analysis_id]
+
+
+@pytest.mark.parametrize("then", ["fail early", "wait early", "draw"])
+def test_who_wants_poses_of_which_a_part_was_found_goes_on_with_those(
+    attempt: Try,
+    project: Path,
+    scratch: Scratch,
+    records: Records,
+    requests: Requests,
+    video: str,
+    monkeypatch: pytest.MonkeyPatch,
+    then: str,
+) -> None:
+    prepare, write = scratch.prepare, Watch.progress
+
+    def begun(record: Record, deeplabcut: str | None = None) -> Order:
+        order = prepare(record, deeplabcut)
+        poses = Path(order.scratch, "kept/poses")
+        poses.mkdir(parents=True)
+        (poses / "rows.log").write_text("a chunk")
+        return order
+
+    def cancel(self: Watch, event: Any) -> None:
+        write(self, event)
+        [running] = [each for each in records.page() if each.state is State.RUNNING]
+        records.cancel(running.analysis_id, time.time())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scratch, "prepare", begun)
+        patched.setattr(Watch, "progress", cancel)
+        ended = attempt("seen", [video], model="mouse", then=then)
+    again = records.create(requests.prepare("seen", {"model": "mouse"}, [video]), time.time())
+    found = {path.name: path.read_text() for path in Path(prepare(again).scratch, "kept").rglob("*.log")}
+    if then == "draw":
+        assert (ended.state, found) == (State.SUCCEEDED, {}), "whose poses are whole"
+    else:
+        assert ended.state is {"fail early": State.FAILED, "wait early": State.CANCELLED}[then]
+        assert found == {"rows.log": "a chunk"}
 
 
 def test_poses_are_kept_where_the_result_cannot_be_stored_and_nothing_else_is(

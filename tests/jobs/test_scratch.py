@@ -12,7 +12,7 @@ import yaml
 from dlc_jupyter import demo
 from dlc_jupyter.errors import AnalysisFailed, NoSpace, NotFound
 from dlc_jupyter.jobs.cleanup import CleanUp, forget
-from dlc_jupyter.jobs.scratch import Scratch
+from dlc_jupyter.jobs.scratch import Scratch, begin_anew
 from dlc_jupyter.pose.models import Models
 from tests.jobs.conftest import POSES, output
 
@@ -350,3 +350,88 @@ def test_an_empty_scratch_folder_is_not_left_for_what_waits(scratch, running, re
     records.release(order.analysis_id, "me")
     scratch.clear(order.analysis_id)
     assert not Path(order.scratch).exists()
+
+
+# -- what outlives an analysis that has not succeeded ------------------------------------------------------------------
+
+
+@pytest.fixture
+def leaving(scratch, ask, upload, records, requests, settings):
+    """Have an analysis of a video end with poses of a part of its frames; return its id and the video's."""
+
+    def leaving(content=b"bytes", chunk="a chunk", besides=()):
+        video = upload(content, "a.mp4")
+        record = ask("video", [video], model="mouse")
+        begin_anew(settings.root, record.analysis_id)
+        kept = Path(scratch.prepare(record).scratch) / "kept/poses"
+        kept.mkdir()
+        (kept / "rows.log").write_text(chunk)
+        records.cancel(record.analysis_id, time.time())
+        scratch.leave(record, requests.keys(record, None), besides)
+        scratch.clear(record.analysis_id)
+        assert not kept.exists()
+        return record.analysis_id, video
+
+    return leaving
+
+
+def taken(order):
+    """Return what there is to go on with at the start of an attempt."""
+    return {str(path.relative_to(order.scratch)): path.read_text() for path in Path(order.scratch).rglob("*.log")}
+
+
+@pytest.mark.parametrize("analysis", ["video", "label"])
+def test_who_wants_the_same_poses_goes_on_behind_those_that_were_left(scratch, ask, leaving, settings, analysis):
+    _, video = leaving()
+    assert taken(scratch.prepare(ask(analysis, [video], model="mouse", on_bad_frame="mark"))) == {}
+    record = ask(analysis, [video], model="mouse")
+    assert taken(scratch.prepare(record)) == {"kept/poses/rows.log": "a chunk"}
+    assert taken(scratch.prepare(record)) == {"kept/poses/rows.log": "a chunk"}, "a second attempt has them too"
+    assert taken(scratch.prepare(ask(analysis, [video], model="mouse"))) == {}, "they are there once"
+    assert list((settings.root / "left").iterdir()) == []
+
+
+def test_of_several_that_left_poses_the_last_one_counts(scratch, ask, leaving):
+    leaving(chunk="the first")
+    _, video = leaving(chunk="the second")
+    assert taken(scratch.prepare(ask("video", [video], model="mouse"))) == {"kept/poses/rows.log": "the second"}
+    assert taken(scratch.prepare(ask("video", [video], model="mouse"))) == {"kept/poses/rows.log": "the first"}
+
+
+def test_what_is_to_run_anew_does_not_go_on_with_anything(scratch, ask, leaving, settings):
+    _, video = leaving()
+    record = ask("video", [video], model="mouse")
+    begin_anew(settings.root, record.analysis_id)
+    assert taken(scratch.prepare(record)) == {}
+
+
+def test_poses_without_a_chunk_and_those_that_are_whole_are_not_left(leaving, requests, ask, upload, settings):
+    leaving(chunk="")
+    ((key, _),) = requests.keys(ask("video", [upload(b"bytes", "a.mp4")], model="mouse"), None).poses
+    leaving(besides=[key])
+    assert not (settings.root / "left").exists()
+
+
+@pytest.mark.usefixtures("more")
+def test_poses_of_each_camera_are_left_and_taken(scratch, ask, leaving, upload):
+    one, two = upload(b"one", "1.mp4"), leaving(b"two")[1]
+    assert taken(scratch.prepare(ask("stereo", [one, two], model="tray"))) == {"kept/video-2/poses/rows.log": "a chunk"}
+
+
+def test_what_was_left_goes_with_its_analysis_or_after_a_week(leaving, settings, files, records):
+    first, _ = leaving(b"one")
+    second, _ = leaving(b"two")
+    forget(files, records, first)
+    assert [path.name for path in (settings.root / "left").iterdir()] == [second]
+    clean_up, now = CleanUp(settings, files, records), time.time()
+    assert list(clean_up.run(now + 6.9 * 86_400)) == []
+    ((kind, name, why),) = [(each.kind, each.id, each.reason) for each in clean_up.run(now + 7.1 * 86_400)]
+    assert (kind, name, why) == ("poses", second, "left 7 days ago: they wait for 7 days")
+    assert list((settings.root / "left").iterdir()) == []
+
+
+def test_what_was_left_by_an_analysis_that_is_not_listed_any_more_goes(leaving, settings, files, records):
+    analysis_id, _ = leaving()
+    records.delete(analysis_id)
+    ((name, why),) = [(each.id, each.reason) for each in CleanUp(settings, files, records).run(time.time())]
+    assert (name, why) == (analysis_id, "its analysis is gone")

@@ -53,6 +53,8 @@ def test_a_video_is_cancelled_in_the_middle_and_the_next_one_is_analysed(studio,
     wait_until(lambda: (client.status(analysis_id)["progress"] or {}).get("done") == 24)  # three batches
     assert client.status(analysis_id)["progress"]["total"] == FRAMES
     cancel(client, analysis_id, family.analysis)
-    result = client.wait(client.run("video", video, model="demo-mouse", fresh=True))
-    assert result["frames"] == FRAMES
+    for fresh in (True, False):  # what is to run anew leaves it to the next one
+        again = client.run("video", video, model="demo-mouse", save_as_csv=fresh, fresh=fresh)
+        assert client.wait(again)["frames"] == FRAMES
+        assert ("this one goes on with frame" in client.log(again)) is not fresh
     assert alive(family.engine)

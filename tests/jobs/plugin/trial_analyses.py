@@ -212,6 +212,9 @@ class Seen(Analysis):
                 for name in ("sketch", "drawn", "copy"):
                     made[f"{name}_file"] = job.scratch / f"{name}.txt"
                     made[f"{name}_file"].write_text(name)
+            case "wait early":
+                job.progress(1, 2, "frames")
+                time.sleep(60)
             case "fail early":
                 raise AnalysisFailed("There was nothing yet.", kind="NoPoses")
 
