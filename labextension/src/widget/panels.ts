@@ -3,6 +3,7 @@
 import type { ComponentType } from "preact";
 import { LaunchPanel } from "./launch_panel";
 import type { PanelProps } from "./mount";
+import { PlayerPanel } from "./player_panel";
 import { QueuePanel } from "./queue_panel";
 import { ResultPanel } from "./result_panel";
 import { UploadPanel } from "./upload_panel";
@@ -13,6 +14,7 @@ export const panels = {
   launch: LaunchPanel,
   queue: QueuePanel,
   result: ResultPanel,
+  player: PlayerPanel,
   whole: WholePanel,
 } satisfies Record<string, ComponentType<PanelProps>>;
 
