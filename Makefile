@@ -67,6 +67,7 @@ bench: .venv/.complete ## Measure every claim beside its peer; needs an idle mac
 docs: .venv/.complete ## Write the pages that are generated, in docs/
 	$(PYTHON_IN_VENV) tools/write_configuration_page.py
 	$(PYTHON_IN_VENV) tools/write_api_page.py
+	$(PYTHON_IN_VENV) tools/write_form_schema.py
 
 dist: .venv/.complete $(PANELS) ## Build the wheel and the source archive into dist/
 	$(PYTHON_IN_VENV) -m build --outdir dist .

@@ -15,8 +15,14 @@ export function FieldRow(props: {
 }) {
   const { field, error } = props;
   const id = useId();
+  const broad =
+    field.kind === "model" ||
+    field.kind === "choices" ||
+    field.kind === "mapping" ||
+    field.name === "displayedbodyparts";
+  const help = field.kind === "model" ? aboutModel(props) : field.help;
   return (
-    <div class={`dlc-field${error ? " dlc-wrong" : ""}`}>
+    <div class={`dlc-field${error ? " dlc-wrong" : ""}${broad ? " dlc-broad" : ""}`}>
       <label class="dlc-label" for={id}>
         {field.label}
         {field.required && (
@@ -27,9 +33,9 @@ export function FieldRow(props: {
         )}
       </label>
       <Control {...props} id={id} describedBy={`${id}-help`} />
-      <span class="dlc-help" id={`${id}-help`}>
+      <span class="dlc-help" id={`${id}-help`} title={help}>
         {error ? <b class="dlc-bad">{error} </b> : null}
-        {field.help}
+        {help}
       </span>
     </div>
   );
@@ -51,7 +57,7 @@ function Control(props: {
   const select = (options: [string, string][]) => (
     <select
       {...common}
-      value={text}
+      value={text || options[0]?.[0]}
       onChange={(event) => {
         change(event.currentTarget.value);
       }}
@@ -111,6 +117,10 @@ function Control(props: {
     default:
       return textInput();
   }
+}
+
+function aboutModel({ bodyparts }: { bodyparts: readonly string[] }): string {
+  return bodyparts.length > 0 ? `Finds ${bodyparts.join(", ")}.` : "The DeepLabCut project that looks at the videos.";
 }
 
 /** Any of a few: none is as good as all where the server says so. */

@@ -16,6 +16,8 @@ export interface Field {
   options: string[];
   minimum: number | undefined;
   maximum: number | undefined;
+  above: number | undefined;
+  below: number | undefined;
   /** Of a list: how its parts are typed. */
   part: "text" | "number" | "integer";
 }
@@ -63,8 +65,10 @@ function field(name: string, schema: JsonSchema & { optional?: boolean }, requir
     optional: (schema.optional ?? false) || !required,
     default: schema.default ?? null,
     options: (schema.enum ?? items.enum ?? []).map(String),
-    minimum: schema.minimum ?? schema.exclusiveMinimum,
-    maximum: schema.maximum ?? schema.exclusiveMaximum,
+    minimum: schema.minimum,
+    maximum: schema.maximum,
+    above: schema.exclusiveMinimum,
+    below: schema.exclusiveMaximum,
     part: items.type === "integer" ? "integer" : items.type === "number" ? "number" : "text",
   };
 }
@@ -137,7 +141,9 @@ export function valueOf(field: Field, text: string): unknown {
   }
 }
 
-function within({ minimum, maximum }: Field, value: number): number {
+function within({ minimum, maximum, above, below }: Field, value: number): number {
+  if (above !== undefined && value <= above) throw new Mistyped(`This is more than ${above}.`);
+  if (below !== undefined && value >= below) throw new Mistyped(`This is less than ${below}.`);
   if (minimum !== undefined && value < minimum) throw new Mistyped(`This is ${minimum} at least.`);
   if (maximum !== undefined && value > maximum) throw new Mistyped(`This is ${maximum} at most.`);
   return value;

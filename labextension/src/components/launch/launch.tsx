@@ -115,7 +115,7 @@ export function Launch(props: LaunchProps) {
           offer={props.offer ?? true}
         />
       )}
-      {fields.usual.map(row)}
+      {fields.usual.length > 0 && <div class="dlc-fields">{fields.usual.map(row)}</div>}
       {fields.more.length > 0 && (
         <details
           open={more.value || wrongBelow}
@@ -124,7 +124,7 @@ export function Launch(props: LaunchProps) {
           }}
         >
           <summary>More options ({fields.more.length})</summary>
-          {fields.more.map(row)}
+          <div class="dlc-fields">{fields.more.map(row)}</div>
         </details>
       )}
       {errors.value.size > 0 && (

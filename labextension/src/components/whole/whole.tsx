@@ -96,11 +96,11 @@ export function Whole(props: WholeProps) {
             >
               {left.value === "videos" ? files : <Models store={store} />}
             </Tabs>
-            <h3>Start an analysis</h3>
+            <h3 class="dlc-room-head">Start an analysis</h3>
             {launch}
           </div>
           <div>
-            <h3>Analyses</h3>
+            <h3 class="dlc-room-head">Analyses</h3>
             {queue}
             {result}
           </div>
