@@ -1,79 +1,9 @@
-import { effect, signal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
 import { Player } from "../components/player/player";
-import type { Span } from "../components/player/transport";
 import type { PanelProps } from "./mount";
-import { trait, type Trait } from "./traits";
-
-/** Milliseconds between two frame numbers that Python is told: a kernel need not hear of every one that plays. */
-const TELL = 100;
+import { usePlayerTraits } from "./player_traits";
+import { useTrait } from "./use_trait";
 
 /** The player, and what is looked at in it. */
 export function PlayerPanel({ store, model }: PanelProps) {
-  const traits = useMemo(
-    () => ({
-      fileId: trait<string>(model, "file_id"),
-      analysisId: trait<string>(model, "analysis_id"),
-      threshold: trait<number>(model, "threshold"),
-      selection: trait<Span | null>(model, "selection"),
-      playing: trait<boolean>(model, "playing"),
-      speed: trait<number>(model, "speed"),
-      frame: seldom(trait<number>(model, "frame")),
-    }),
-    [model],
-  );
-  useEffect(
-    () => () => {
-      for (const each of Object.values(traits)) each.stop();
-    },
-    [traits],
-  );
-  return (
-    <Player
-      store={store}
-      fileId={traits.fileId.signal}
-      analysisId={traits.analysisId.signal}
-      frame={traits.frame.signal}
-      threshold={traits.threshold.signal}
-      selection={traits.selection.signal}
-      playing={traits.playing.signal}
-      speed={traits.speed.signal}
-    />
-  );
-}
-
-/** Return a trait that Python is told of every so often at most, and of the last value in any case. */
-export function seldom<T>(of: Trait<T>, every = TELL): Trait<T> {
-  const value = signal(of.signal.peek());
-  let told = of.signal.peek();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let last = 0;
-  const tell = (): void => {
-    timer = undefined;
-    last = Date.now();
-    told = value.peek();
-    of.signal.value = told;
-  };
-  const stopTelling = effect(() => {
-    if (value.value === told) return;
-    timer ??= setTimeout(tell, Math.max(0, last + every - Date.now()));
-  });
-  const stopHearing = effect(() => {
-    const heard = of.signal.value;
-    if (heard === told) return;
-    told = heard;
-    value.value = heard;
-  });
-  return {
-    signal: value,
-    stop: () => {
-      if (timer !== undefined) {
-        clearTimeout(timer);
-        tell();
-      }
-      stopTelling();
-      stopHearing();
-      of.stop();
-    },
-  };
+  return <Player store={store} analysisId={useTrait<string>(model, "analysis_id")} {...usePlayerTraits(model)} />;
 }

@@ -3,11 +3,13 @@
 import { useComputed, useSignal, type Signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { Store } from "../../server/store";
+import type { Analysis } from "../../server/types";
 import { Files } from "../files/files";
 import { Launch } from "../launch/launch";
 import { Models } from "../models/models";
 import { Tabs, type Tab } from "../parts/tabs";
 import { useWide } from "../parts/use_width";
+import { Player, type PlayerProps } from "../player/player";
 import { Queue } from "../queue/queue";
 import { Result } from "../results/result";
 import { Uploader } from "../uploader/uploader";
@@ -22,40 +24,58 @@ type Room = "files" | "start" | "analyses" | "result" | "models";
 export interface WholeProps {
   store: Store;
   uploads: Uploads;
+  /** What was uploaded, the newest last. */
+  files: Signal<string[]>;
   /** The videos that are chosen. */
   fileIds: Signal<string[]>;
+  /** What is to be done with them, and how. */
+  analysis: Signal<string>;
+  parameters: Signal<Record<string, unknown>>;
+  /** The analyses that were started last. */
+  started: Signal<string[]>;
   /** The analysis that is looked at; "" for none. */
   analysisId: Signal<string>;
+  player: Omit<PlayerProps, "store" | "analysisId">;
 }
 
 export function Whole(props: WholeProps) {
-  const { store, uploads, fileIds, analysisId } = props;
+  const { store, uploads, files, fileIds, analysisId } = props;
   const [element, wide] = useWide<HTMLDivElement>(WIDE);
   const room = useSignal<Room>("files");
   const left = useSignal<"videos" | "models">("videos");
-  const parameters = useSignal<Record<string, unknown>>({});
-  const analysis = useSignal("video");
   useEffect(
     () =>
       uploads.onStored((id) => {
+        files.value = [...files.value.filter((each) => each !== id), id];
         // What was brought just now is what something is to be done with.
         fileIds.value = [...fileIds.value.filter((each) => each !== id), id];
       }),
-    [uploads, fileIds],
+    [uploads, files, fileIds],
   );
   const active = useComputed(
     () => store.analyses.value.filter((each) => each.state === "running" || each.state === "queued").length,
   );
-  const files = <FilesRoom {...props} />;
+  const look = (id: string): void => {
+    // Another analysis is of videos of its own.
+    props.player.fileId.value = "";
+    analysisId.value = id;
+  };
+  const videos = (
+    <>
+      <Uploader uploads={uploads} slow={!store.server.direct} />
+      <Files store={store} chosen={fileIds} />
+    </>
+  );
   const launch = (
     <Launch
       store={store}
-      analysis={analysis}
+      analysis={props.analysis}
       fileIds={fileIds}
-      parameters={parameters}
+      parameters={props.parameters}
       offer={false}
       started={(ids) => {
-        analysisId.value = ids[0] ?? "";
+        props.started.value = ids;
+        look(ids[0] ?? "");
         room.value = "analyses";
       }}
     />
@@ -65,11 +85,15 @@ export function Whole(props: WholeProps) {
       store={store}
       selected={analysisId}
       opened={() => {
+        props.player.fileId.value = "";
         room.value = "result";
       }}
     />
   );
   const result = <Result store={store} analysisId={analysisId} />;
+  const player = showsPoses(store.analysis(analysisId.value)) && (
+    <Player store={store} analysisId={analysisId} {...props.player} />
+  );
   const tabs: Tab<Room>[] = [
     { name: "files", label: "Files", count: fileIds.value.length },
     { name: "start", label: "Start" },
@@ -84,33 +108,46 @@ export function Whole(props: WholeProps) {
         <ServerStatus store={store} />
       </header>
       {wide ? (
-        <div class="dlc-columns">
-          <div>
-            <Tabs
-              label="What there is"
-              chosen={left}
-              tabs={[
-                { name: "videos", label: "Files", count: fileIds.value.length },
-                { name: "models", label: "Models" },
-              ]}
-            >
-              {left.value === "videos" ? files : <Models store={store} />}
-            </Tabs>
-            <h3 class="dlc-room-head">Start an analysis</h3>
-            {launch}
+        <>
+          <div class="dlc-columns">
+            <div>
+              <Tabs
+                label="What there is"
+                chosen={left}
+                tabs={[
+                  { name: "videos", label: "Files", count: fileIds.value.length },
+                  { name: "models", label: "Models" },
+                ]}
+              >
+                {left.value === "videos" ? videos : <Models store={store} />}
+              </Tabs>
+              <h3 class="dlc-room-head">Start an analysis</h3>
+              {launch}
+            </div>
+            <div>
+              <h3 class="dlc-room-head">Analyses</h3>
+              {queue}
+              {result}
+            </div>
           </div>
-          <div>
-            <h3 class="dlc-room-head">Analyses</h3>
-            {queue}
-            {result}
-          </div>
-        </div>
+          {player && (
+            <div class="dlc-player-room">
+              <h3 class="dlc-room-head">Poses over the video</h3>
+              {player}
+            </div>
+          )}
+        </>
       ) : (
         <Tabs label="DeepLabCut" chosen={room} tabs={tabs}>
-          {room.value === "files" && files}
+          {room.value === "files" && videos}
           {room.value === "start" && launch}
           {room.value === "analyses" && queue}
-          {room.value === "result" && result}
+          {room.value === "result" && (
+            <>
+              {player}
+              {result}
+            </>
+          )}
           {room.value === "models" && <Models store={store} />}
         </Tabs>
       )}
@@ -118,11 +155,8 @@ export function Whole(props: WholeProps) {
   );
 }
 
-function FilesRoom({ store, uploads, fileIds }: WholeProps) {
-  return (
-    <>
-      <Uploader uploads={uploads} slow={!store.server.direct} />
-      <Files store={store} chosen={fileIds} />
-    </>
-  );
+/** Whether there are poses to be looked at, or will be: of videos, by a model, and nothing went wrong. */
+function showsPoses(analysis: Analysis | undefined): boolean {
+  if (!analysis || analysis.file_id.length === 0 || typeof analysis.parameters.model !== "string") return false;
+  return analysis.state === "running" || analysis.state === "succeeded";
 }
