@@ -27,6 +27,7 @@ from dlc_jupyter.handlers.openapi import openapi_handlers
 from dlc_jupyter.handlers.playback import playback_handlers
 from dlc_jupyter.handlers.poses import pose_handlers
 from dlc_jupyter.handlers.system import system_handlers
+from dlc_jupyter.handlers.uploads import upload_handlers
 from dlc_jupyter.jobs.queue import Doorbell
 from dlc_jupyter.jobs.records import ACTIVE, Records
 from dlc_jupyter.jobs.requests import Requests, models_of
@@ -41,6 +42,7 @@ from dlc_jupyter.storage.files import FileStore
 #: All routes, relative to where they are mounted.
 ROUTES: list[tuple[str, type[DLCHandler]]] = [
     *file_handlers,
+    *upload_handlers,
     *playback_handlers,
     *pose_handlers,
     *analysis_handlers,

@@ -70,10 +70,28 @@ class Ambiguous(Conflict):
     reason = "ambiguous-id"
 
 
+class Gone(Refusal):
+    """It was there, and will not come back."""
+
+    status, reason = 410, "gone"
+
+
 class TooLarge(Refusal):
     """More bytes than the configured limit."""
 
     status, reason = 413, "too-large"
+
+
+class Locked(Refusal):
+    """Somebody else is at it at this moment."""
+
+    status, reason = 423, "locked"
+
+
+class ChecksumMismatch(Refusal):
+    """The bytes that have come are not those that were announced. The status is that of tus 1.0.0."""
+
+    status, reason = 460, "checksum-mismatch"
 
 
 class NoSpace(Refusal):

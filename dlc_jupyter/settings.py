@@ -58,6 +58,12 @@ class Settings(Configurable):
     expire_files_days = Float(
         30.0, min=0, help="Uploaded files that no analysis has used for this many days are removed. 0: never."
     ).tag(config=True)
+    expire_uploads_hours = Float(
+        72.0,
+        min=0,
+        help="Unfinished uploads of which nothing has come for this many hours are removed; until then they can be "
+        "gone on with. 0: never.",
+    ).tag(config=True)
     expire_analyses_days = Float(
         90.0, min=0, help="Finished analyses and their results are removed after this many days. 0: never."
     ).tag(config=True)

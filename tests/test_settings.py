@@ -158,6 +158,7 @@ OTHERS: dict[str, Any] = {
     "min_free_bytes": 0,
     "store_quota_bytes": 5,
     "expire_files_days": 0.5,
+    "expire_uploads_hours": 1.5,
     "expire_analyses_days": 0.0,
     "evict_unused_hours": 1.0,
     "cleanup_hours": 0.0,

@@ -1,6 +1,7 @@
 """Remove what has lived long enough, and what crashes have left behind.
 
-Files and analyses go when they are older than the configuration says (expire_files_days, expire_analyses_days).
+Files, unfinished uploads and analyses go when they are older than the configuration says (expire_files_days,
+expire_uploads_hours, expire_analyses_days).
 Uploads that were not used lately (evict_unused_hours) go earlier where the disk (min_free_bytes) or the quota
 (store_quota_bytes) is full. Nothing goes that a queued or running analysis needs, and no result that is younger than
 its age. The worker does the same by itself, every cleanup_hours.

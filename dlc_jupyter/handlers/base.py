@@ -25,6 +25,7 @@ from dlc_jupyter.pose.models import Models
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.database import Database
 from dlc_jupyter.storage.files import FileStore
+from dlc_jupyter.storage.uploads import Uploads
 
 A = ParamSpec("A")
 R = TypeVar("R")
@@ -50,8 +51,13 @@ class Services:
     doorbell: Doorbell
     #: Blocking work (database, disk) is done here, never on the event loop.
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="dlc"))
+    uploads: Uploads = field(init=False)
     #: Uploads read one after another, a piece in each round of the event loop: others are heard in between.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        """Open what belongs to the store."""
+        self.uploads = Uploads(self.files)
 
     def close(self) -> None:
         """Close what was opened. What still runs in the pool is not waited for."""
@@ -137,9 +143,10 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
         """Write a JSON answer. It ends its line, so that a terminal's prompt does not stand behind it."""
         self.finish(f"{json.dumps(body)}\n")
 
-    def link_next(self, last: str, limit: int) -> None:
-        """Say where the next page of a list is."""
-        path = f"{self.request.path}?limit={limit}&after={last}"
+    def link_next(self, last: str, limit: int, **also: object) -> None:
+        """Say where the next page of a list is, which is asked for with these parameters `also`."""
+        more = "".join(f"&{name}={value}" for name, value in also.items())
+        path = f"{self.request.path}?limit={limit}{more}&after={last}"
         self.set_header("Link", f'<{path}>; rel="next"')
 
     def no_content(self, status: int) -> None:
@@ -171,7 +178,7 @@ class DLCHandler(ExtensionHandlerMixin, APIHandler):
         """Authenticate, before any byte of a body is read. Looking is no activity that keeps a server awake."""
         self._track_activity = self.request.method not in ("GET", "HEAD")
         await super().prepare()
-        if self.current_user is None:
+        if self.current_user is None and self.request.method != "OPTIONS":  # a browser asks so without any token
             self._refuse_stranger()
         if SERVICES not in self.settings:
             raise Unavailable(self.settings[PROBLEM])
@@ -273,6 +280,11 @@ def _no_constant(name: str) -> NoReturn:
 
 def _kebab(phrase: str) -> str:
     return "-".join(phrase.lower().split())
+
+
+def whole_number(text: str) -> int | None:
+    """Return the whole number, of at most 18 digits, that a text is; None where it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def as_list(value: Any) -> list[str]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
-from dlc_jupyter.errors import BadRequest, NoSpace, TooLarge
-from dlc_jupyter.handlers.base import DLCHandler
+from dlc_jupyter.errors import BadRequest, TooLarge
+from dlc_jupyter.handlers.base import DLCHandler, whole_number
 from dlc_jupyter.handlers.download import NoSuchRange, byte_range, disposition, send
 from dlc_jupyter.handlers.multipart import FILE, FormReader
 from dlc_jupyter.handlers.openapi import Answer, Parameter, operation
@@ -23,9 +22,6 @@ from dlc_jupyter.handlers.streaming import Pipeline, StreamingHandler
 from dlc_jupyter.storage.beneath import open_beneath
 from dlc_jupyter.storage.catalogue import StoredFile
 from dlc_jupyter.storage.files import Incoming
-from dlc_jupyter.storage.retention import make_room
-
-R = TypeVar("R")
 
 RESOURCE = "dlc.file"
 
@@ -44,7 +40,6 @@ class FilesHandler(StreamingHandler):
     auth_resource = RESOURCE
 
     _form: FormReader | None = None
-    _pipeline: Pipeline | None = None
     _incoming: Incoming | None = None
 
     @operation(
@@ -55,8 +50,16 @@ class FilesHandler(StreamingHandler):
                 headers={"Link": 'Where the next page is, with `rel="next"`, while there is more.'},
             )
         },
-        refuses={400: "`limit` is no number from 1 to 1000.", 404: "There is no file `after`."},
+        refuses={
+            400: "`limit` is no number from 1 to 1000, or `size` is no number of bytes.",
+            404: "There is no file `after`.",
+        },
         takes=[
+            Parameter(
+                "size",
+                "Only files of so many bytes: where there is none, a file of that size is not stored yet.",
+                {"type": "integer", "minimum": 0},
+            ),
             Parameter("limit", "Most files on a page.", {"type": "integer", "minimum": 1, "maximum": 1000}),
             Parameter("after", "The last file of the page before."),
         ],
@@ -65,12 +68,21 @@ class FilesHandler(StreamingHandler):
     @authorized
     async def get(self) -> None:
         """List the files."""
-        limit = self.limit(default=1000)
-        files = await self.call(self.services.files.page, limit + 1, self.get_query_argument("after", None))
+        limit, after, size = self.limit(default=1000), self.get_query_argument("after", None), self._size()
+        files = await self.call(self.services.files.page, limit + 1, after, size=size)
         if len(files) > limit:
             files = files[:limit]
-            self.link_next(files[-1].file_id, limit)
+            self.link_next(files[-1].file_id, limit, **({} if size is None else {"size": size}))
         self.answer([file.as_json() for file in files])
+
+    def _size(self) -> int | None:
+        text = self.get_query_argument("size", None)
+        if text is None:
+            return None
+        size = whole_number(text)
+        if size is None:
+            raise BadRequest("size must be a whole number of bytes.", reason="bad-size")
+        return size
 
     @operation(
         answers={200: Answer("The file, as it is stored now.", ref("File"))},
@@ -123,21 +135,12 @@ class FilesHandler(StreamingHandler):
             return
         self._form = FormReader(self.request.headers["Content-Type"])
         expected = max(0, self.length - FORM_OVERHEAD)
-        self._incoming = await self.call(self._with_room, expected, lambda: self.services.files.receive(expected))
+        self._incoming = await self.call(self.with_room, expected, lambda: self.services.files.receive(expected))
         self._pipeline = Pipeline(self._incoming)
 
     @property
     def _content_type(self) -> str:
         return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    def _with_room(self, size: int, function: Callable[[], R]) -> R:
-        """Do what needs `size` bytes of room, and once more where removing unused files has made it."""
-        try:
-            return function()
-        except NoSpace:
-            if not make_room(self.services.files, size):
-                raise
-            return function()
 
     async def receive(self, chunk: bytes | bytearray) -> None:
         """Take the file out of the form, or gather a small body."""
@@ -157,11 +160,6 @@ class FilesHandler(StreamingHandler):
             raise RuntimeError("There is no upload to finish.")
         incoming, name = self._incoming, form.filename
         return await self._pipeline.finish(lambda: incoming.finish(name, form.content_type))
-
-    def abandon(self) -> None:
-        """Discard what was received of a file, unless it is stored."""
-        if self._pipeline:
-            self._pipeline.close()
 
     # -- a file that lies on the server ------------------------------------------------------------------------------
 
@@ -196,7 +194,7 @@ class FilesHandler(StreamingHandler):
         def register() -> StoredFile:
             with open_beneath(root, path, hidden=hidden, forbidden=files.root) as (found, descriptor):
                 size = os.fstat(descriptor).st_size
-                return self._with_room(size, lambda: files.register(found, found.name, descriptor=descriptor))
+                return self.with_room(size, lambda: files.register(found, found.name, descriptor=descriptor))
 
         return await asyncio.get_running_loop().run_in_executor(REGISTRARS, register)
 

@@ -195,6 +195,7 @@ _PATH_PARAMETERS = {
     "analysis_id": "The id of an analysis, or as many of its first characters as tell it from the others.",
     "file_id": "The SHA-1 of a file's bytes, or as many of its first characters as tell it from the others.",
     "name": "The name of a model.",
+    "upload_id": "The whole id of an upload: the last part of its address.",
 }
 
 

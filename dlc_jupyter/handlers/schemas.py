@@ -72,6 +72,17 @@ COMPONENTS: dict[str, Any] = {
             },
         },
     ),
+    "Upload": _object(
+        "An upload that is not finished.",
+        {
+            "upload_id": {**TEXT, "pattern": "^[0-9a-f]{32}$"},
+            "filename": TEXT,
+            "size": {"type": "integer", "minimum": 1, "description": "Bytes that it will have."},
+            "offset": {"type": "integer", "minimum": 0, "description": "Bytes that have come."},
+            "created": MOMENT,
+            "expires": {**MOMENT, "description": "When it is removed, unless more comes; null for never."},
+        },
+    ),
     "Playback": _object(
         "How a video can be played in a browser so that every frame is reached. Null is what is not known.",
         {

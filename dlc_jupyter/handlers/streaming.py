@@ -9,13 +9,14 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from tornado import web
 
-from dlc_jupyter.errors import Refusal
+from dlc_jupyter.errors import NoSpace, Refusal
 from dlc_jupyter.handlers.base import DLCHandler
-from dlc_jupyter.storage.incoming import PartFile, Piece
+from dlc_jupyter.storage.incoming import Piece
+from dlc_jupyter.storage.retention import make_room
 
 R = TypeVar("R")
 
@@ -31,23 +32,41 @@ LINGER = 5.0
 SILENCE = 300.0
 
 
+class Sink(Protocol):
+    """A file that is hashed in one thread while it is written in another."""
+
+    def hash(self, piece: Piece) -> None:
+        """Add a piece to the digest."""
+
+    def write(self, piece: Piece) -> None:
+        """Add a piece to the file."""
+
+    def discard(self) -> None:
+        """Let go of the file, unless that was done."""
+
+
 class Pipeline:
     """Hashes and writes pieces in two threads of its own, a few pieces at a time.
 
     Parameters
     ----------
-    part : PartFile
+    part : Sink
         The file that the pieces make up; `close` discards it.
     """
 
     IN_FLIGHT = 2
 
-    def __init__(self, part: PartFile) -> None:
+    def __init__(self, part: Sink) -> None:
         self.part = part
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="dlc-hash")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="dlc-write")
         self._pending: deque[Future[Any]] = deque()
-        self._closed = False
+        #: Since `close`: done when the part is discarded and no piece is read from any more.
+        self.discarded: Future[None] | None = None
+
+    @property
+    def _closed(self) -> bool:
+        return self.discarded is not None
 
     async def put(self, piece: Piece) -> None:
         """Add a piece; waits while enough others are on their way. Raises what writing an earlier one raised.
@@ -70,13 +89,23 @@ class Pipeline:
         return await asyncio.get_running_loop().run_in_executor(self._writer, function)
 
     def close(self) -> None:
-        """Discard the part, unless it was finished, behind what is still being written, and end the threads."""
+        """Discard the part, behind what is still being hashed and written, and end the threads."""
         if self._closed:
             return
-        self._closed = True
+        hashed = self._hasher.submit(lambda: None)
+
+        def discard() -> None:
+            hashed.result()
+            self.part.discard()
+
+        self.discarded = self._writer.submit(discard)
         self._hasher.shutdown(wait=False)
-        self._writer.submit(self.part.discard)
         self._writer.shutdown(wait=False)
+
+    async def closed(self) -> None:
+        """Wait, after `close`, until the part is discarded."""
+        if self.discarded:
+            await asyncio.wait([asyncio.wrap_future(self.discarded)])
 
 
 async def _ended(work: Future[Any]) -> None:
@@ -102,13 +131,17 @@ async def _read_fixed_body(connection: Any, length: int, delegate: Any) -> None:
 
 
 class StreamingHandler(DLCHandler):
-    """Base of handlers that take a large body with POST. Mark subclasses with `tornado.web.stream_request_body`.
+    """Base of handlers that take a large body. Mark subclasses with `tornado.web.stream_request_body`.
 
     `begin` is called when the client is known and before any byte of the body is read, `receive` for each piece, and
     then the verb's method. Whatever `begin` or `receive` raises is answered at once, while the client may still be
     sending.
     """
 
+    #: The method that comes with the body.
+    streamed: ClassVar[str] = "POST"
+
+    _pipeline: Pipeline | None = None
     _refused = False  # an error was met; the rest of the body is thrown away
     _unread = False  # there is a body, and not all of it has come
     _asking = False  # the client waits to be asked for it (``Expect``)
@@ -122,7 +155,18 @@ class StreamingHandler(DLCHandler):
         """Take the next bytes of the body. They change after this and the next `Pipeline.IN_FLIGHT - 1` calls."""
 
     def abandon(self) -> None:
-        """Throw away what was received: an error was met, or the client is gone. May be called more than once."""
+        """Let go of what was received: it is stored, or an error was met, or the client is gone. May be repeated."""
+        if self._pipeline:
+            self._pipeline.close()
+
+    def with_room(self, size: int, function: Callable[[], R]) -> R:
+        """Do what needs `size` bytes of room, and once more where removing unused files has made it. Blocks."""
+        try:
+            return function()
+        except NoSpace:
+            if not make_room(self.services.files, size):
+                raise
+            return function()
 
     @property
     def length(self) -> int:
@@ -141,7 +185,7 @@ class StreamingHandler(DLCHandler):
         connection.set_max_body_size(sys.maxsize)  # `Settings.max_upload_bytes` counts, and its refusal is readable
         try:
             await super().prepare()
-            if self.request.method == "POST":
+            if self.request.method == self.streamed:
                 self._read_large_pieces(connection)
                 await self.begin()
                 self._await_more()
@@ -160,7 +204,7 @@ class StreamingHandler(DLCHandler):
 
     async def data_received(self, chunk: bytes | bytearray) -> None:
         """Hand on what came, as long as all is well."""
-        if self._refused or self.request.method != "POST":
+        if self._refused or self.request.method != self.streamed:
             return
         self._asking = False
         self._stop_waiting()
@@ -171,6 +215,8 @@ class StreamingHandler(DLCHandler):
             self._await_more()
         except Exception as error:
             self._refuse(error)
+            if self._pipeline:  # the rest is read into the buffers that the last pieces lie in
+                await self._pipeline.closed()
 
     def received(self) -> bool:
         """Note that the whole body has come. True: it was refused, and nothing is left to do for the verb's method."""

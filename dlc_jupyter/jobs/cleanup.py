@@ -16,6 +16,7 @@ from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.files import FileStore
 from dlc_jupyter.storage.incoming import abandoned, remove_abandoned
 from dlc_jupyter.storage.retention import DAY, Removal, ago, evicted_files, expired_files
+from dlc_jupyter.storage.uploads import Uploads
 
 
 def forget(files: FileStore, records: Records, analysis_id: str) -> None:
@@ -46,6 +47,7 @@ class CleanUp:
         self._settings = settings
         self._files = files
         self._records = records
+        self._uploads = Uploads(files)
 
     def plan(self, now: float) -> list[Removal]:
         """Return what `run` would remove at a time (seconds since 1970). Removes nothing."""
@@ -66,6 +68,7 @@ class CleanUp:
     def _aged(self, now: float) -> Iterator[Removal]:
         yield from self._analyses(now)
         yield from expired_files(self._files, now)
+        yield from self._broken_off(now)
         yield from self._unfinished_uploads(now)
         yield from self._nameless()
         yield from self._scratch_folders()
@@ -91,6 +94,19 @@ class CleanUp:
         return False
 
     def _unfinished_uploads(self, now: float) -> Iterator[Removal]:
+        """Those that nobody has gone on with for long, and what a crash has left of others."""
+        for upload in self._uploads.expired(now):
+            kept = f"they are kept for {self._settings.expire_uploads_hours:g} hours"
+            why = f"unfinished, nothing has come for {ago(now - upload.changed)}: {kept}"
+            remove = partial(self._uploads.remove_expired, upload.upload_id, now)
+            yield Removal("upload", upload.upload_id, upload.filename, upload.offset, why, remove)
+        for upload_id, status in self._uploads.remains():
+            remove = partial(self._uploads.reclaim, upload_id)
+            why = "left by a crash: no upload has these bytes"
+            yield Removal("remains", upload_id, "unfinished upload", status.st_size, why, remove)
+
+    def _broken_off(self, now: float) -> Iterator[Removal]:
+        """Files that were sent in one request, which broke off: nobody can go on with them."""
         for path, status in abandoned(self._files.incoming):
             why = f"broke off {ago(now - status.st_mtime)} ago"
             remove = partial(remove_abandoned, path)

@@ -104,8 +104,8 @@ class Catalogue:
             )
         return found[0]
 
-    def page(self, limit: int = 1000, after: str | None = None) -> list[StoredFile]:
-        """Return up to `limit` files, newest first, beginning behind the file `after`.
+    def page(self, limit: int = 1000, after: str | None = None, *, size: int | None = None) -> list[StoredFile]:
+        """Return up to `limit` files, newest first, beginning behind the file `after`; only those of a `size` in bytes.
 
         Raises
         ------
@@ -113,6 +113,8 @@ class Catalogue:
             There is no file `after`.
         """
         query = sa.select(files).order_by(files.c.seq.desc()).limit(limit)
+        if size is not None:
+            query = query.where(files.c.size == size)
         if after:
             last = sa.select(files.c.seq).where(files.c.file_id == self.find(after).file_id)
             query = query.where(files.c.seq < last.scalar_subquery())

@@ -11,11 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dlc_jupyter.amounts import readable
 from dlc_jupyter.errors import Conflict, NoSpace, NotFound, Refusal
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.catalogue import Catalogue, StoredFile, active_users, is_output
 from dlc_jupyter.storage.database import BROUGHT, Database, analysis_files, files
-from dlc_jupyter.storage.disk import disk_full, free_bytes, locked, readable
+from dlc_jupyter.storage.disk import disk_full, free_bytes, locked
 
 
 class Content(Catalogue):
@@ -35,7 +36,8 @@ class Content(Catalogue):
         self.root = settings.root
         self.content = self.root / "files"
         self.incoming = self.root / "incoming"
-        for folder in (self.root, self.content, self.incoming):
+        self.unfinished = self.root / "uploads"  # see `dlc_jupyter.storage.uploads`
+        for folder in (self.root, self.content, self.incoming, self.unfinished):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _path(self, file_id: str) -> Path:
@@ -87,6 +89,12 @@ class Content(Catalogue):
         if not is_whole(file, status):
             raise _not_whole(file, status)
         return path
+
+    def holds(self, file_id: str) -> bool:
+        """Whether there is such a file, with all its bytes. Waits for whoever is just adding or removing one."""
+        with self._locked():
+            file = self._row(file_id)
+            return file is not None and is_whole(file, status_of(self._path(file_id)))
 
     def stage(self, file_id: str, target: Path) -> None:
         """Make the bytes of a file readable at `target` too: a hard link, or else a symbolic one.
@@ -190,7 +198,7 @@ class Content(Catalogue):
         query = sa.select(sa.func.coalesce(sa.func.sum(files.c.size), 0)).where(files.c.linked_mtime_ns.is_(None))
         with self.database.read() as connection:
             stored = int(connection.scalar(query) or 0)
-        coming = (status_of(path) for path in self.incoming.glob("*.part"))
+        coming = (status_of(path) for folder in (self.incoming, self.unfinished) for path in folder.glob("*.part"))
         return stored + sum(status.st_size for status in coming if status)
 
     def lacking_bytes(self, extra: int = 0) -> int:

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dlc_jupyter.errors import BadRequest, Conflict, NoSpace, TooLarge, Unavailable
+from dlc_jupyter.amounts import readable
+from dlc_jupyter.errors import BadRequest, Conflict, NoSpace, NotFound, TooLarge, Unavailable
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.catalogue import NewFile, StoredFile
 from dlc_jupyter.storage.content import Content, is_whole, status_of
 from dlc_jupyter.storage.database import Database
-from dlc_jupyter.storage.disk import full_disk_refused, readable, reflink, sync_folder
+from dlc_jupyter.storage.disk import full_disk_refused, reflink, sync_folder
 from dlc_jupyter.storage.incoming import PartFile, pieces
 from dlc_jupyter.storage.names import clean_filename
 
@@ -89,14 +90,43 @@ class FileStore(Content):
         """
         limit = self.settings.max_upload_bytes if limit is None else limit
 
-        def check(size: int, room_for: int = 0) -> None:
-            if limit and size > limit:
-                raise TooLarge(f"The file is larger than {readable(limit)}, the most that may be sent.", limit=limit)
-            self._check_open()
-            self.check_room(room_for)
+        def check(size: int) -> None:
+            self.check_size(size, limit=limit)
 
-        check(expected, expected)
+        self.check_size(expected, expected, limit=limit)
         return Incoming(self, check)
+
+    def check_size(self, size: int, room_for: int = 0, *, limit: int) -> None:
+        """Refuse a file of `size` bytes that is too large, or for which there is no room.
+
+        Parameters
+        ----------
+        room_for : int
+            Bytes of it that have yet to come.
+        limit : int
+            Most bytes; 0 for none.
+
+        Raises
+        ------
+        TooLarge, NoSpace
+            As it says.
+        Unavailable
+            The store is closed.
+        """
+        if limit and size > limit:
+            raise TooLarge(f"The file is larger than {readable(limit)}, the most that may be sent.", limit=limit)
+        self._check_open()
+        self.check_room(room_for)
+
+    def known(self, new: NewFile) -> StoredFile | None:
+        """Note that stored bytes would have come again, under a name. None: they are not stored, or not whole."""
+        row = self._row(new.file_id)
+        if row is None or row.size != new.size:
+            return None
+        try:
+            return self.adopt(new, _not_there)
+        except NotFound:
+            return None
 
     def add(self, path: Path, filename: str, *, origin: str, content_type: str | None = None) -> StoredFile:
         """Take over a finished file, which is gone from its place afterwards.
@@ -233,6 +263,10 @@ class FileStore(Content):
 def file_changed() -> Conflict:
     """Return the refusal of a file that somebody still writes to."""
     return Conflict("The file changed while it was read. Try again when it is complete.", reason="file-changed")
+
+
+def _not_there(_target: Path) -> None:
+    raise NotFound("These bytes are not stored.")
 
 
 def _move(source: Path, target: Path) -> None:

@@ -8,11 +8,11 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from dlc_jupyter.storage.disk import begin_writing, full_disk_refused
 
-Piece: TypeAlias = bytes | memoryview
+Piece: TypeAlias = bytes | bytearray | memoryview
 
 #: How much of a file is read at a time.
 PIECE = 1 << 20
@@ -24,28 +24,48 @@ CHECK_EVERY = 16 << 20
 BEGIN_EVERY = 16 << 20
 
 
-class PartFile:
-    """A file in ``incoming/``, hashed while it is written. Nobody else may remove it while it is open.
+class Digest(Protocol):
+    """What `hashlib` makes."""
+
+    def update(self, data: Piece, /) -> None:
+        """Take the next bytes."""
+
+    def digest(self) -> bytes:
+        """Return the digest of those so far."""
+
+    def hexdigest(self) -> str:
+        """Return it in hexadecimal."""
+
+    def copy(self) -> Digest:
+        """Return one that goes on from here by itself."""
+
+
+class GrowingFile:
+    """A file that this process alone writes to, from its beginning to its end, and of which it keeps the SHA-1.
 
     Parameters
     ----------
-    folder : Path
-        The store's ``incoming``.
+    path : Path
+        Where it lies.
+    descriptor : int
+        The same file, open, locked, and positioned behind the bytes that are there already.
     check : callable
         Called with the number of bytes written so far, now and then and before anything is written; refuses by raising.
+    size : int
+        Number of the bytes that are there already.
 
     Notes
     -----
     `hash` and `write` may run in two threads, one each: both release the interpreter for the length of a piece.
     """
 
-    def __init__(self, folder: Path, check: Callable[[int], None]) -> None:
-        self.size = 0
-        self._sha1 = hashlib.sha1(usedforsecurity=False)
+    def __init__(self, path: Path, descriptor: int, check: Callable[[int], None], size: int = 0) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.size = size
+        self._sha1: Digest = hashlib.sha1(usedforsecurity=False)
         self._check = check
-        self._checked = self._begun = 0
-        with full_disk_refused():
-            self.path, self.descriptor = _create_locked(folder)
+        self._checked = self._begun = size
 
     def append(self, piece: Piece) -> None:
         """Add `piece` to the file."""
@@ -76,13 +96,6 @@ class PartFile:
             begin_writing(self.descriptor, self._begun, self.size)
             self._begun = self.size
 
-    def rehash(self) -> None:
-        """Take size and digest from the file itself, whose bytes came by another way than `append`."""
-        for piece in pieces(self.descriptor):
-            self.size += len(piece)
-            self._check_now_and_then(self.size)
-            self._sha1.update(piece)
-
     def _check_now_and_then(self, size: int) -> None:
         if size - self._checked >= CHECK_EVERY:
             self._checked = size
@@ -96,10 +109,33 @@ class PartFile:
         return self._sha1.hexdigest()
 
     def close(self) -> None:
-        """Let go of the file, which has a place in the store now."""
+        """Let go of the file."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+class PartFile(GrowingFile):
+    """A file in ``incoming/``. Nobody else may remove it while it is open, and nothing is left of it without an end.
+
+    Parameters
+    ----------
+    folder : Path
+        The store's ``incoming``.
+    check : callable
+        See `GrowingFile`.
+    """
+
+    def __init__(self, folder: Path, check: Callable[[int], None]) -> None:
+        with full_disk_refused():
+            super().__init__(*create_locked(folder), check)
+
+    def rehash(self) -> None:
+        """Take size and digest from the file itself, whose bytes came by another way than `append`."""
+        for piece in pieces(self.descriptor):
+            self.size += len(piece)
+            self._check_now_and_then(self.size)
+            self._sha1.update(piece)
 
     def discard(self) -> None:
         """Leave nothing behind. Does nothing where the file has its place in the store."""
@@ -116,8 +152,8 @@ def pieces(descriptor: int) -> Iterator[bytes]:
         yield piece
 
 
-def _create_locked(folder: Path) -> tuple[Path, int]:
-    """Create a part file and lock it; again where a sweep came between the two."""
+def create_locked(folder: Path) -> tuple[Path, int]:
+    """Create a part file in a folder and lock it; again where a sweep came between the two."""
     while True:
         path = folder / f"{secrets.token_hex(16)}.part"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -133,12 +169,19 @@ def _take_abandoned(path: Path) -> int | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(descriptor):
         os.close(descriptor)
         return None
     return descriptor
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file. False: somebody else holds the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def abandoned(folder: Path) -> list[tuple[Path, os.stat_result]]:
