@@ -45,4 +45,7 @@ def unreadable_frames(numbers: Sequence[int]) -> Iterator[str]:
     if numbers:
         frames = ", ".join(str(each) for each in numbers[:10])
         more = f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
-        yield f"{len(numbers)} frames could not be decoded and have rows of NaN (counted from 0): {frames}{more}."
+        if len(numbers) == 1:
+            yield f"1 frame could not be decoded and has a row of NaN (counted from 0): {frames}."
+        else:
+            yield f"{len(numbers)} frames could not be decoded and have rows of NaN (counted from 0): {frames}{more}."

@@ -212,8 +212,9 @@ class Media:
             # What comes behind it was not looked at, and may be good.
             at = min(nearest(self.times, reached) + 1, self.frames - 1) if rows else self.leading
             raise AnalysisFailed(
-                f"The analysis stopped at frame {at}, counted from 0 ({seconds(self.times[at])}), which could not be "
-                f"decoded; the video goes on to frame {self.frames - 1} ({seconds(self.times[-1])}).",
+                f"The analysis stopped at frame {at}, counted from 0 ({seconds(self.times[at])}): it, or one that is "
+                "decoded with it, is damaged; the video goes on to frame "
+                f"{self.frames - 1} ({seconds(self.times[-1])}).",
                 hint=REPAIR,
                 kind="VideoCutShort",
             )

@@ -9,7 +9,7 @@ import pytest
 
 from dlc_jupyter import demo
 from dlc_jupyter.analyses.base import find_analysis
-from dlc_jupyter.analyses.marking import NO_MARK, marking_mentioned
+from dlc_jupyter.analyses.marking import NO_MARK, marking_mentioned, unreadable_frames
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose import plots
 from dlc_jupyter.pose.compact import Finished
@@ -100,6 +100,25 @@ def test_where_a_container_has_no_places_for_them_rows_begin_with_the_first_fram
     assert NO_MARK in again.notes
     assert drawn[-1].times[0] == pytest.approx(leading / 30, abs=1e-3)
     assert len(drawn[-1].times) == ran.result["frames"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ([], []),
+        ([7], ["1 frame could not be decoded and has a row of NaN (counted from 0): 7."]),
+        ([7, 8], ["2 frames could not be decoded and have rows of NaN (counted from 0): 7, 8."]),
+        (
+            range(100, 112),
+            [
+                "12 frames could not be decoded and have rows of NaN (counted from 0): "
+                "100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 2 more."
+            ],
+        ),
+    ],
+)
+def test_what_is_said_of_frames_that_were_marked(numbers, said):
+    assert list(unreadable_frames(numbers)) == said
 
 
 @pytest.mark.deeplabcut
