@@ -19,6 +19,8 @@ from dlc_jupyter._version import __version__
 from dlc_jupyter.commands.call import complaint
 from dlc_jupyter.handlers.analyses import analysis_handlers
 from dlc_jupyter.handlers.base import PROBLEM, SERVICES, DLCHandler, NoSuchRoute, Services
+from dlc_jupyter.handlers.broadcast import Broadcast
+from dlc_jupyter.handlers.events import event_handlers
 from dlc_jupyter.handlers.files import file_handlers
 from dlc_jupyter.handlers.logs import log_handlers
 from dlc_jupyter.handlers.models import model_handlers
@@ -47,6 +49,7 @@ ROUTES: list[tuple[str, type[DLCHandler]]] = [
     *pose_handlers,
     *analysis_handlers,
     *log_handlers,
+    *event_handlers,
     *model_handlers,
     *system_handlers,
     *openapi_handlers,
@@ -85,7 +88,8 @@ def open_services(settings: Settings) -> Services:
         models = models_of(settings)
         requests = Requests(settings, models)
         board = StatusBoard(settings, database, files, records, requests)
-        services = Services(settings, database, files, records, models, requests, board, Doorbell(settings))
+        broadcast = Broadcast(database, board)
+        services = Services(settings, database, files, records, models, requests, board, Doorbell(settings), broadcast)
         opened.pop_all()
     return services
 
@@ -217,6 +221,8 @@ class DLCApp(Settings, ExtensionApp):
         """Stop the worker, which gives its analysis back to the queue, and close the data folder."""
         if self._watching:
             self._watching.cancel()
+        if self.services:
+            self.services.broadcast.close()  # at once: who listens can look for another server
         if self.supervisor:
             try:
                 await asyncio.wait_for(self.supervisor.stop(), STOP_TIMEOUT)

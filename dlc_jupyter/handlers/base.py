@@ -17,6 +17,7 @@ from jupyter_server.prometheus.log_functions import prometheus_log_method
 from tornado import web
 
 from dlc_jupyter.errors import BadRequest, NotFound, Refusal, Unavailable
+from dlc_jupyter.handlers.broadcast import Broadcast
 from dlc_jupyter.jobs.queue import Doorbell
 from dlc_jupyter.jobs.records import Records
 from dlc_jupyter.jobs.requests import Requests
@@ -49,6 +50,7 @@ class Services:
     requests: Requests
     board: StatusBoard
     doorbell: Doorbell
+    broadcast: Broadcast
     #: Blocking work (database, disk) is done here, never on the event loop.
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="dlc"))
     uploads: Uploads = field(init=False)
@@ -62,6 +64,7 @@ class Services:
     def close(self) -> None:
         """Close what was opened. What still runs in the pool is not waited for."""
         self.pool.shutdown(wait=False, cancel_futures=True)
+        self.broadcast.close()
         self.files.close()
         self.board.close()
         self.doorbell.close()

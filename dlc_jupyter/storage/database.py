@@ -238,6 +238,8 @@ class Lookout:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._connection = engine.raw_connection() if engine.dialect.name == "sqlite" else None
+        if self._connection is not None:
+            self._connection.detach()  # its own: the pool neither counts nor gets it back
         self._version: int | None = None
 
     def changed(self) -> bool:
@@ -362,7 +364,7 @@ def _changes_created(_table: Table, connection: sa.Connection, **_options: Any) 
     first = f"INSERT INTO changes (seq, kind, id, owner) VALUES ({now}, 'beginning', '', '')"
     triggers = _postgresql_triggers(now) if connection.dialect.name == "postgresql" else _sqlite_triggers()
     for statement in (first, *triggers):
-        connection.execute(sa.DDL(statement))
+        connection.execute(sa.DDL(statement))  # type: ignore[no-untyped-call]
 
 
 def _sqlite_triggers() -> Iterator[str]:
