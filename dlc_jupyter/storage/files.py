@@ -128,6 +128,20 @@ class FileStore(Content):
         except NotFound:
             return None
 
+    def recover(self, new: NewFile) -> bool:
+        """Write the row of bytes whose writer was killed when they had their place. False: they are not there."""
+
+        def place(target: Path) -> None:
+            status = status_of(target)
+            if status is None or status.st_size != new.size:
+                _not_there(target)
+
+        try:
+            self.adopt(new, place)
+        except NotFound:
+            return False
+        return True
+
     def add(self, path: Path, filename: str, *, origin: str, content_type: str | None = None) -> StoredFile:
         """Take over a finished file, which is gone from its place afterwards.
 

@@ -126,9 +126,15 @@ class Uploads:
             raise NotFound("There is no such upload. Begin a new one with POST /upload.", reason="unknown-upload")
         if status is not None:
             return self._living(row, status)
-        if row.file_id is None or not self.files.holds(row.file_id):
+        if not self._stored(row):
             raise Gone("The file that this upload became was removed. Send it again.", reason="upload-gone")
         return replace(row, offset=row.size, stored=True)
+
+    def _stored(self, row: Upload) -> bool:
+        if row.file_id is None:
+            return False
+        new = NewFile(row.file_id, row.size, row.filename, row.content_type, "upload")
+        return self.files.holds(row.file_id) or self.files.recover(new)
 
     def _living(self, row: Upload, status: os.stat_result) -> Upload:
         offset = status.st_size if row.held is None else min(row.held, status.st_size)
