@@ -1,6 +1,6 @@
 /** What of the poses is drawn, and how; and what follows from it for each point. */
 
-import { coloursOf, rainbow, type ColourBy, type Rgb } from "./palette";
+import { coloursOf, type ColourBy } from "./palette";
 
 export interface Look {
   /** Radius of the dots; 1 is what suits the size of the picture. */
@@ -44,13 +44,12 @@ export function castOf(
   points: readonly [string, string][],
   skeleton: readonly [string, string][],
   look: Pick<Look, "hiddenParts" | "hiddenIndividuals" | "colourBy">,
-  map: (at: number) => Rgb = rainbow,
 ): Cast {
   const seen = points.map(
     ([individual, part]) => !look.hiddenParts.has(part) && !look.hiddenIndividuals.has(individual),
   );
   const individuals = [...new Set(points.map(([individual]) => individual))];
-  const animals = coloursOf(points, "individual", map);
+  const animals = coloursOf(points, "individual");
   const at = new Map(points.map(([individual, part], number) => [`${individual}\n${part}`, number]));
   const bones: number[] = [];
   const boneColours: string[] = [];
@@ -64,7 +63,7 @@ export function castOf(
   }
   return {
     shown: Uint16Array.from([...points.keys()].filter((number) => seen[number])),
-    colours: coloursOf(points, look.colourBy, map),
+    colours: coloursOf(points, look.colourBy),
     names: points.map(([individual, part]) => (individuals.length > 1 && individual ? `${individual} ${part}` : part)),
     bones: Uint16Array.from(bones),
     boneColours,

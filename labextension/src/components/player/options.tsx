@@ -41,10 +41,10 @@ export function Options(props: {
         {space ? (
           <Slider
             label="Error at most"
-            value={threshold.value > 1 ? threshold.value : 0}
+            value={threshold.value}
             most={MOST_ERROR}
             step={1}
-            worded={threshold.value > 1 ? `${threshold.value} px` : "any"}
+            worded={threshold.value > 0 ? `${threshold.value} px` : "any"}
             set={(value) => {
               threshold.value = value;
             }}

@@ -3,8 +3,8 @@
 import type { Store } from "../../server/store";
 
 export interface Overview {
-  /** How many frames of poses it is of. */
-  frames: number;
+  /** Frames of poses that each bin is of. */
+  span: number;
   bins: number;
   points: number;
   /** Lowest and mean likelihood in 254ths, 255 where there is none: points × bins. */
@@ -25,13 +25,13 @@ export async function overviewOf(store: Store, fileId: string, analysisId: strin
 export function decodeOverview(content: ArrayBuffer): Overview {
   const begin = START + new DataView(content).getUint32(8, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(content, START, begin - START))) as {
-    frames: number;
+    span: number;
     bins: number;
     points: [string, string][];
   };
   const [bins, points] = [header.bins, header.points.length];
   return {
-    frames: header.frames,
+    span: header.span,
     bins,
     points,
     min: new Uint8Array(content, begin, points * bins),

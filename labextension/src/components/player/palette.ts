@@ -9,33 +9,13 @@ export function rainbow(at: number): Rgb {
   return [Math.abs(2 * x - 0.5), Math.sin(x * Math.PI), Math.cos((x * Math.PI) / 2)].map(byte) as Rgb;
 }
 
-/** matplotlib's `jet`, which 3D projects have. */
-export function jet(at: number): Rgb {
-  const x = Math.min(255, Math.floor(at * 256)) / 255;
-  return [
-    along(x, [0, 0], [0.35, 0], [0.66, 1], [0.89, 1], [1, 0.5]),
-    along(x, [0, 0], [0.125, 0], [0.375, 1], [0.64, 1], [0.91, 0], [1, 0]),
-    along(x, [0, 0.5], [0.11, 1], [0.34, 1], [0.65, 0], [1, 0]),
-  ].map(byte) as Rgb;
-}
-
 function byte(part: number): number {
   return Math.floor(Math.min(1, Math.max(0, part)) * 255);
 }
 
-/** Read a line through corners at a place between them. */
-function along(x: number, ...corners: [number, number][]): number {
-  let [fromX, from] = corners[0] ?? [0, 0];
-  for (const [toX, to] of corners) {
-    if (x <= toX) return toX === fromX ? to : from + ((x - fromX) / (toX - fromX)) * (to - from);
-    [fromX, from] = [toX, to];
-  }
-  return from;
-}
-
-/** So many colours, from the beginning of a map to its end. */
-export function shades(count: number, map: (at: number) => Rgb = rainbow): string[] {
-  return Array.from({ length: count }, (_, number) => css(map(count < 2 ? 0 : number / (count - 1))));
+/** So many colours, from the beginning of the map to its end. */
+export function shades(count: number): string[] {
+  return Array.from({ length: count }, (_, number) => css(rainbow(count < 2 ? 0 : number / (count - 1))));
 }
 
 export function css([red, green, blue]: Rgb): string {
@@ -45,14 +25,10 @@ export function css([red, green, blue]: Rgb): string {
 export type ColourBy = "bodypart" | "individual";
 
 /** Return the colour of each point. */
-export function coloursOf(
-  points: readonly [string, string][],
-  by: ColourBy,
-  map: (at: number) => Rgb = rainbow,
-): string[] {
+export function coloursOf(points: readonly [string, string][], by: ColourBy): string[] {
   const names = points.map((point) => point[by === "bodypart" ? 1 : 0]);
   const different = [...new Set(names)];
-  const colours = shades(different.length, map);
+  const colours = shades(different.length);
   return names.map((name) => colours[different.indexOf(name)] ?? "rgb(255 255 255)");
 }
 

@@ -3,25 +3,26 @@
 import type { Store } from "../../server/store";
 import { FrameIndex, type Regular } from "./frame_index";
 
-/** The answer of `GET file/<id>/playback`. */
+/** The answer of `GET file/<id>/playback`; null is what only decoding would tell. */
 interface PlaybackBody {
-  frames: number;
-  width: number;
-  height: number;
-  fps: number;
-  rotation?: number;
+  frames: number | null;
+  width: number | null;
+  height: number | null;
+  fps: number | null;
   timing: { regular: Regular } | { times: string } | null;
   play: "direct" | "remux" | "proxy";
   why: string | null;
   playable_file: string | null;
+  making?: string | null;
 }
 
 export interface Playback {
   fileId: string;
-  /** Pixels, as OpenCV decodes the picture: the poses are in these. */
+  /** Pixels, as OpenCV decodes the picture: the poses are in these. 0: not known. */
   width: number;
   height: number;
   fps: number;
+  /** Of no frames where nothing is known of them. */
   index: FrameIndex;
   /** Whether browsers play it as it is. */
   direct: boolean;
@@ -29,6 +30,8 @@ export interface Playback {
   why: string;
   /** A video of the same frames that they do play, where one was made. */
   playableFile: string;
+  /** The analysis that is making one. */
+  making: string;
 }
 
 /** Milliseconds between two questions while the server is still looking at the file. */
@@ -46,20 +49,27 @@ export async function playbackOf(store: Store, fileId: string, signal?: AbortSig
 }
 
 async function described(store: Store, fileId: string, body: PlaybackBody, signal?: AbortSignal): Promise<Playback> {
-  return {
+  const media = store.file(fileId)?.media;
+  const known = {
     fileId,
-    width: body.width,
-    height: body.height,
-    fps: body.fps,
-    index: await indexOf(store, body, signal),
+    width: body.width ?? media?.width ?? 0,
+    height: body.height ?? media?.height ?? 0,
+    fps: body.fps ?? media?.fps ?? 0,
     direct: body.play === "direct",
     why: body.why ?? "",
     playableFile: body.playable_file ?? "",
+    making: body.making ?? "",
   };
+  return { ...known, index: await indexOf(store, body, body.frames ?? media?.frames ?? 0, known.fps, signal) };
 }
 
-async function indexOf(store: Store, body: PlaybackBody, signal?: AbortSignal): Promise<FrameIndex> {
-  const { timing, frames, fps } = body;
+async function indexOf(
+  store: Store,
+  { timing }: PlaybackBody,
+  frames: number,
+  fps: number,
+  signal?: AbortSignal,
+): Promise<FrameIndex> {
   if (timing && "regular" in timing) return FrameIndex.regular(frames, timing.regular);
   if (timing) {
     const answer = await store.server.ask(withinServer(timing.times), signal ? { signal } : {});

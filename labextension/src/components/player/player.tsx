@@ -10,7 +10,7 @@ import { Controls } from "./controls";
 import { heed } from "./hooks";
 import { KEYS, press } from "./keyboard";
 import { castOf, USUAL, type Look } from "./look";
-import { Notices } from "./notices";
+import { Missing, Notices } from "./notices";
 import { Options } from "./options";
 import { isInSpace, Session } from "./session";
 import { StageView } from "./stage_view";
@@ -75,17 +75,22 @@ export function Player(props: PlayerProps) {
   );
 }
 
-/** What can be looked at: the scene in space ("") and the videos of an analysis. */
+/**
+ * What can be looked at: the scene in space ("") and the videos of an analysis. Who names a video other than its first
+ * one wants to see that.
+ */
 function viewsOf(store: Store, fileId: string, analysis: Analysis | undefined): { id: string; label: string }[] {
-  if (fileId) return [{ id: fileId, label: "" }];
-  if (!analysis) return [];
+  const inSpace = analysis !== undefined && isInSpace(analysis);
+  if (!analysis || (fileId && !(inSpace && fileId === analysis.file_id[0]))) {
+    return fileId ? [{ id: fileId, label: "" }] : [];
+  }
   const { model } = analysis.parameters;
   const cameras = store.models.value?.find((each) => each.name === model)?.cameras ?? [];
   const videos = analysis.file_id.map((id, at) => ({
     id,
     label: cameras[at] ?? store.file(id)?.filename ?? `video ${at + 1}`,
   }));
-  return isInSpace(analysis) ? [{ id: "", label: "In space" }, ...videos] : videos;
+  return inSpace ? [{ id: "", label: "In space" }, ...videos] : videos;
 }
 
 function Opened(props: PlayerProps & { file: string }) {
@@ -101,6 +106,7 @@ function Opened(props: PlayerProps & { file: string }) {
     };
   }, []);
   if (!session || session.phase.value === "opening") return <p class="dlc-faint">Opening …</p>;
+  if (session.phase.value === "nothing") return <Missing session={session} />;
   if (session.phase.value === "failed") return <Notice kind="error">{session.problem.value}</Notice>;
   return <Ready {...props} session={session} />;
 }
@@ -120,8 +126,9 @@ function Ready(props: PlayerProps & { session: Session }) {
     () => (points.length > 0 ? castOf(points, skeleton, look.value) : null),
     [points, skeleton, hiddenParts, hiddenIndividuals, colourBy],
   );
-  // In space the same trait is an error; what is no more than 1 was meant as a likelihood.
-  const limit = session.space ? (threshold.value > 1 ? threshold.value : 0) : threshold.value;
+  // Pixels of reprojection error up to which points in space are drawn; 0: all are.
+  const mostError = useSignal(0);
+  const limit = session.space ? mostError.value : threshold.value;
 
   // What is set from elsewhere is followed; what the transport itself has set is no news.
   useSignalEffect(() => {
@@ -166,11 +173,11 @@ function Ready(props: PlayerProps & { session: Session }) {
         <>
           <Options
             look={look}
-            threshold={threshold}
+            threshold={session.space ? mostError : threshold}
             points={points}
             cast={cast}
             space={session.space}
-            pictures={session.played.value !== null}
+            pictures={session.pictures.played.value !== null}
           />
           <details
             class="dlc-traces-fold"

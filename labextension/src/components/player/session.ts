@@ -1,12 +1,12 @@
 /** One video, or one scene in space, as a player has it open: its frames, its poses, and what is played of it. */
 
 import { effect, signal, untracked } from "@preact/signals";
-import { launch } from "../../server/actions";
 import { Refusal, sentence } from "../../server/refusal";
 import type { Store } from "../../server/store";
 import type { Analysis } from "../../server/types";
 import { decode, type Piece } from "./compact";
 import { overviewOf, type Overview } from "./overview";
+import { Pictures } from "./pictures";
 import { evenly, playbackOf, type Playback } from "./playback";
 import { PoseStore } from "./pose_store";
 import { Transport, type Wishes } from "./transport";
@@ -17,28 +17,20 @@ const OVERVIEW_GROWS = 5000;
 
 const IN_SPACE = new Set(["triangulate", "label_3d"]);
 
-/** What the file that is played is like; it is another than the video where that does not play. */
-export interface Played {
-  address: string;
-  playback: Playback;
-}
+/** `nothing`: neither the video's frames are known yet nor any poses. */
+export type Phase = "opening" | "ready" | "nothing" | "failed";
 
 export class Session {
-  readonly phase = signal<"opening" | "ready" | "failed">("opening");
+  readonly phase = signal<Phase>("opening");
   /** Why it could not be opened, in a sentence. */
   readonly problem = signal("");
   /** Why there are no poses (yet), in a sentence. */
   readonly noPoses = signal("");
   readonly overview = signal<Overview | null>(null);
-  /** What plays; null where only poses are shown. */
-  readonly played = signal<Played | null>(null);
-  /** Why no pictures are shown, in a sentence. */
-  readonly noPictures = signal("");
-  /** The analysis that makes the video playable; "" while none was asked for. */
-  readonly making = signal("");
   /** Whose poses are shown. */
   readonly analysisId = signal("");
   readonly poses: PoseStore;
+  readonly pictures: Pictures;
   /** There from `ready` on. */
   transport!: Transport;
   playback: Playback | null = null;
@@ -61,23 +53,15 @@ export class Session {
     this.space = fileId === "";
     this.analysisId.value = wantedAnalysis;
     this.poses = new PoseStore((start, stop) => this.fetch(start, stop), this.space ? 4 : 3);
+    this.pictures = new Pictures(store, fileId, this.aborts.signal, () => this.learnFrames());
   }
 
   async open(): Promise<void> {
     try {
-      const file = this.fileId || (await this.analysisOf(this.wantedAnalysis)).file_id[0];
-      const [playback] = await Promise.all([this.playbackOf(file), this.openPoses()]);
+      await this.learnFrames();
       if (this.closed()) return;
-      this.playback = playback;
-      const poses = this.poses.about.peek();
-      const index = playback?.index ?? evenly(this.poses.stop, poses?.fps ?? 0);
-      if (index.frames === 0)
-        throw new Error("There is nothing to show yet: neither the video's frames are known nor poses.");
-      this.transport = new Transport(index, this.wishes);
-      this.phase.value = "ready";
-      this.transport.goTo(this.startFrame);
-      if (!this.space && playback) await this.choosePictures(playback);
       this.follow();
+      if (!this.space && this.playback) await this.pictures.choose(this.playback);
       void this.loadOverview();
     } catch (error) {
       if (this.closed()) return;
@@ -86,34 +70,10 @@ export class Session {
     }
   }
 
-  /** The browser could not play what the server took for playable. */
-  refuse(reason: string): void {
-    this.noPictures.value = `${reason} A copy that plays can be made.`;
-    this.played.value = null;
-  }
-
-  /** Have a playable video of the same frames made, and play it when it is there. */
-  async makePlayable(): Promise<void> {
-    try {
-      this.making.value = await launch(this.store, { analysis: "playable", file_id: this.fileId });
-    } catch (error) {
-      this.noPictures.value = sentence(error);
-      return;
-    }
-    this.endings.push(
-      effect(() => {
-        const analysis = this.store.analysis(this.making.value);
-        if (analysis?.state === "succeeded") untracked(() => void this.playMade(analysis.analysis_id));
-        if (analysis?.state === "failed" || analysis?.state === "cancelled") {
-          untracked(() => void this.explain(analysis));
-        }
-      }),
-    );
-  }
-
   close(): void {
     this.aborts.abort();
     clearTimeout(this.timer);
+    this.pictures.close();
     for (const end of this.endings) end();
     if (this.phase.peek() === "ready") this.transport.close();
     this.poses.close();
@@ -126,6 +86,24 @@ export class Session {
 
   // -- opening -----------------------------------------------------------------------------------------------------
 
+  /** Find out how many frames there are and when each is shown; once that is known it stays. */
+  private async learnFrames(): Promise<void> {
+    if (this.phase.peek() === "ready") return;
+    const file = this.fileId || (await this.analysisOf(this.wantedAnalysis)).file_id[0];
+    const [playback] = await Promise.all([this.playbackOf(file), this.openPoses()]);
+    if (this.closed()) return;
+    this.playback = playback;
+    const known = playback !== null && playback.index.frames > 0;
+    const index = known ? playback.index : evenly(this.poses.stop, playback?.fps ?? this.poses.about.peek()?.fps ?? 0);
+    if (index.frames === 0) {
+      this.phase.value = "nothing";
+      return;
+    }
+    this.transport = new Transport(index, this.wishes);
+    this.transport.goTo(this.startFrame);
+    this.phase.value = "ready";
+  }
+
   private async analysisOf(id: string): Promise<Analysis> {
     return this.store.analysis(id) ?? (await this.store.refresh(id));
   }
@@ -133,9 +111,7 @@ export class Session {
   /** What is known of the video; of a scene it is not needed. */
   private async playbackOf(fileId: string | undefined): Promise<Playback | null> {
     try {
-      if (!fileId) return null;
-      const found = await playbackOf(this.store, fileId, this.aborts.signal);
-      return found.index.frames > 0 ? found : null;
+      return fileId ? await playbackOf(this.store, fileId, this.aborts.signal) : null;
     } catch (error) {
       if (this.space) return null;
       throw error;
@@ -143,78 +119,24 @@ export class Session {
   }
 
   private async openPoses(): Promise<void> {
+    if (this.poses.about.peek()) return;
     try {
       const header = await this.poses.open(this.startFrame);
       if (header.analysis_id) this.analysisId.value = header.analysis_id;
       this.noPoses.value = "";
     } catch (error) {
-      // A video without poses is shown all the same.
+      // A video without poses is shown all the same, and those of a scene may come.
       if (this.space && !(error instanceof Refusal && error.status === 404)) throw error;
       this.noPoses.value = sentence(error);
     }
   }
 
   private async fetch(start: number, stop: number): Promise<Piece> {
+    const id = this.analysisId.peek();
     const path = this.space
       ? `analysis/${this.wantedAnalysis}/space?start=${start}&stop=${stop}`
-      : `file/${this.fileId}/poses?start=${start}&stop=${stop}${this.whose()}`;
+      : `file/${this.fileId}/poses?start=${start}&stop=${stop}${id ? `&analysis_id=${id}` : ""}`;
     return decode(await (await this.store.server.ask(path, { signal: this.aborts.signal })).bytes());
-  }
-
-  private whose(): string {
-    const id = this.analysisId.peek();
-    return id ? `&analysis_id=${id}` : "";
-  }
-
-  private async choosePictures(playback: Playback): Promise<void> {
-    if (!this.store.server.direct) {
-      this.noPictures.value =
-        "The page reaches the server only through the notebook's kernel, so that the poses are shown without the video.";
-      return;
-    }
-    if (playback.direct) this.play(playback);
-    else if (playback.playableFile) await this.playFile(playback.playableFile);
-    else this.noPictures.value = playback.why || "Browsers do not play this video.";
-  }
-
-  private play(playback: Playback): void {
-    this.noPictures.value = "";
-    this.played.value = { address: this.store.server.address(`file/${playback.fileId}`), playback };
-  }
-
-  private async playFile(fileId: string): Promise<void> {
-    try {
-      const playback = await playbackOf(this.store, fileId, this.aborts.signal);
-      if (this.closed()) return;
-      if (playback.index.frames !== this.transport.index.frames) {
-        this.noPictures.value = "The copy that was made to be played has other frames than the video. Make it anew.";
-        return;
-      }
-      this.play(playback);
-    } catch (error) {
-      if (!this.closed()) this.noPictures.value = sentence(error);
-    }
-  }
-
-  private async playMade(analysisId: string): Promise<void> {
-    this.making.value = "";
-    try {
-      const result = await this.store.json<{ video_file: string }>(`analysis/${analysisId}`);
-      await this.playFile(result.video_file);
-    } catch (error) {
-      this.noPictures.value = sentence(error);
-    }
-  }
-
-  private async explain(analysis: Analysis): Promise<void> {
-    this.making.value = "";
-    if (analysis.state === "cancelled") return;
-    try {
-      await this.store.json(`analysis/${analysis.analysis_id}`);
-    } catch (error) {
-      const failure = error instanceof Refusal ? error.body.error : undefined;
-      this.noPictures.value = failure ? `${failure.message} ${failure.hint}`.trim() : sentence(error);
-    }
   }
 
   // -- poses that are being made -------------------------------------------------------------------------------------
@@ -258,16 +180,27 @@ export class Session {
   private async grow(): Promise<void> {
     if (this.closed()) return;
     if (this.poses.about.peek()) await this.poses.grow();
-    else await this.openPoses();
+    else await this.openLater();
     if (Date.now() - this.overviewAt > OVERVIEW_GROWS) await this.loadOverview();
   }
 
+  /** It has ended: animals may have changed places since, and a filter or a cut may have followed. */
   private async renew(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
     if (this.poses.about.peek()) await this.poses.renew();
-    else await this.openPoses();
+    else await this.openLater();
     await this.loadOverview();
+  }
+
+  /** Poses, and with them frames, that were not there when it was opened. */
+  private async openLater(): Promise<void> {
+    try {
+      await this.openPoses();
+      await this.learnFrames();
+    } catch (error) {
+      this.noPoses.value = sentence(error);
+    }
   }
 
   private async loadOverview(): Promise<void> {

@@ -48,6 +48,15 @@ export abstract class Stage {
   protected abstract draw(g: CanvasRenderingContext2D, frame: number, picture: Picture | null): void;
 }
 
+/** How large the picture is in which the poses are, in pixels; where nobody knows, something to begin with. */
+export function pictureSize(session: Session): [width: number, height: number] {
+  const { playback, pictures } = session;
+  for (const known of [playback, pictures.played.peek()?.playback]) {
+    if (known && known.width > 0 && known.height > 0) return [known.width, known.height];
+  }
+  return [640, 480];
+}
+
 /** Pictures with poses, or poses alone. */
 export class FlatStage extends Stage {
   private readonly at = (frame: number): ReturnType<Scene["at"]> => this.session.poses.at(frame);
@@ -55,8 +64,8 @@ export class FlatStage extends Stage {
   protected draw(g: CanvasRenderingContext2D, frame: number, picture: Picture | null): void {
     const { width, height } = this.canvas;
     const { session, appearance } = this;
-    const scale = width / (session.playback?.width ?? width);
-    const played = session.played.peek();
+    const scale = width / pictureSize(session)[0];
+    const played = session.pictures.played.peek();
     if (picture && played) {
       if (appearance && appearance.look.brightness !== 1) g.filter = `brightness(${appearance.look.brightness})`;
       // As OpenCV sees it: pixels that are not square are undone, and what pads a copy is outside of the canvas.

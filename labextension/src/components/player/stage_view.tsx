@@ -8,7 +8,7 @@ import { heed, useDrawing, useInks, useSize } from "./hooks";
 import { Icon, type IconName } from "./icons";
 import type { Cast, Look } from "./look";
 import type { Session } from "./session";
-import { FlatStage, SpaceStage, type Stage } from "./stage";
+import { FlatStage, pictureSize, SpaceStage, type Stage } from "./stage";
 import { VideoDriver } from "./video_driver";
 
 export function StageView(props: { session: Session; cast: Cast | null; look: Look; threshold: number }) {
@@ -20,8 +20,8 @@ export function StageView(props: { session: Session; cast: Cast | null; look: Lo
   const stage = useRef<Stage | null>(null);
   const size = useSize(box);
   const inks = useInks(box);
-  const played = session.played.value;
-  const [width, height] = session.space ? [4, 3] : [session.playback?.width ?? 4, session.playback?.height ?? 3];
+  const played = session.pictures.played.value;
+  const [width, height] = session.space ? [4, 3] : pictureSize(session);
 
   const again = useDrawing(() => {
     transport.again();
@@ -60,7 +60,7 @@ export function StageView(props: { session: Session; cast: Cast | null; look: Lo
   }, [session, played]);
   useSignalEffect(() => {
     const failure = transport.failure.value;
-    if (failure && session.played.peek()) session.refuse(failure);
+    if (failure && session.pictures.played.peek()) session.pictures.refuse(failure);
   });
 
   return (

@@ -79,9 +79,9 @@ function rough(
   to: number,
 ): void {
   if (!overview) return;
-  const { bins, frames, min } = overview;
-  const first = Math.floor(((from - poses.first) / frames) * bins);
-  const last = Math.max(first + 1, Math.ceil(((to - poses.first) / frames) * bins));
+  const { bins, span, min } = overview;
+  const first = Math.floor((from - poses.first) / span);
+  const last = Math.max(first + 1, Math.ceil((to - poses.first) / span));
   for (let row = 0; row < rows.length; row++) {
     const start = (rows[row] as number) * bins;
     let least = UNKNOWN;

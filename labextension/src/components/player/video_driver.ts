@@ -135,7 +135,6 @@ export class VideoDriver implements Driver {
 
   private show(frame: number, picture: VideoFrame | null): void {
     this.frame = frame;
-    if (this.wish === null && this.target === null) clearTimeout(this.patience);
     this.listener.shown(frame, picture);
   }
 
