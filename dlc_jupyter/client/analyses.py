@@ -184,7 +184,7 @@ class Analysis(str):
         field : str
             Its field in the result: ``csv_file``, or ``csv``.
         path : path
-            A file; in a folder that there is it gets the field's name.
+            A file, or a folder, in which it gets the name that it has on the server.
 
         Raises
         ------

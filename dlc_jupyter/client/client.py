@@ -100,7 +100,7 @@ class Client:
         return list(self.http.pages("file", "file_id"))
 
     def download(self, file_id: str, path: str | os.PathLike[str], progress: Progress | None = None) -> Path:
-        """Write a stored file to `path`, which appears when it is whole.
+        """Write a stored file to `path`, which appears when it is whole; in a folder under the name that it has.
 
         Raises
         ------

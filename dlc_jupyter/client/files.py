@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
 from dlc_jupyter.client.connection import PIECE, Connection, one
 
@@ -34,26 +35,29 @@ def send_form(server: Connection, path: Path, filename: str, progress: Progress 
 
 
 def fetch(server: Connection, file_id: str, target: Path, progress: Progress | None = None) -> Path:
-    """Write a stored file to `target`, which appears when it is whole.
+    """Write a stored file to `target`, which appears when it is whole; in a folder it gets the name it is stored under.
 
     Raises
     ------
     ConnectionError
         The connection broke; nothing is left at `target`.
     """
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with server.open("GET", f"file/{one(file_id)}") as answer, part.open("wb") as file:
-            total, done = int(answer.headers.get("Content-Length") or 0), 0
-            while piece := server.read(answer, PIECE):
-                done += file.write(piece)
-                if progress:
-                    progress(done, total)
+    with server.open("GET", f"file/{one(file_id)}") as answer:
+        if target.is_dir():
+            target /= _name(answer.headers.get("Content-Disposition") or "") or file_id
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            with part.open("wb") as file:
+                total, done = int(answer.headers.get("Content-Length") or 0), 0
+                while piece := server.read(answer, PIECE):
+                    done += file.write(piece)
+                    if progress:
+                        progress(done, total)
             if done < total:
                 raise ConnectionError(f"The connection broke after {done} of {total} bytes. Try again.")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
     return target
 
 
@@ -81,6 +85,11 @@ def _multipart(head: bytes, file: BinaryIO, length: int, tail: bytes, progress: 
     yield head
     yield from pieces(file, 0, length, progress)
     yield tail
+
+
+def _name(disposition: str) -> str:
+    """Return the file's name from a ``Content-Disposition`` as the server writes it (RFC 6266), without any folder."""
+    return Path(unquote(disposition.rpartition("filename*=UTF-8''")[2])).name
 
 
 def _quoted(filename: str) -> str:

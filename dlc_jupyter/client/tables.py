@@ -109,7 +109,7 @@ def as_table(poses: Poses) -> pd.DataFrame:
         ],
         names=names,
     )
-    values = poses.values.reshape(len(poses.values), -1).astype(numpy.float64)
+    values = poses.values.reshape(len(poses.values), len(columns)).astype(numpy.float64)
     table: pd.DataFrame = pandas.DataFrame(
         values, columns=columns, index=pandas.RangeIndex(poses.start, poses.start + len(values))
     )

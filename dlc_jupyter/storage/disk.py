@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from dlc_jupyter.amounts import readable as readable
 from dlc_jupyter.errors import NoSpace
 
 #: Where a lock or SQLite's shared memory cannot be trusted between machines.

@@ -83,8 +83,8 @@ def built(name: str) -> str:
         return (STATIC / name).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NotBuilt(
-            "The panels have not been built. In a checkout of dlc_jupyter run `make panels` (it needs Node); a released "
-            "package has them."
+            "The panels have not been built. In a checkout of dlc_jupyter run `make panels` (Node is needed); released "
+            "packages have them."
         ) from None
 
 

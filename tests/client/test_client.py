@@ -7,44 +7,18 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import dlc_jupyter
-from dlc_jupyter import demo
 from dlc_jupyter.client import Client
 from dlc_jupyter.commands.server import OwnServer
 from dlc_jupyter.errors import Ambiguous, AnalysisFailed, BadRequest, Conflict, NotFound, Refusal, TooLarge
+from tests.client.conftest import MIB
 from tests.stereo import write_calibration
-
-MIB = 1 << 20
-
-
-@contextmanager
-def serving(folder: Path, **options: Any) -> Iterator[OwnServer]:
-    """``jupyter dlc`` as a process of its own; its engine imports no DeepLabCut, so that it is ready at once."""
-    options = {"data_dir": str(folder / "data"), "min_free_bytes": 0, "threads": 1} | options
-    config = folder / "config.py"
-    config.write_text("".join(f"c.DLCApp.{name} = {value!r}\n" for name, value in options.items()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DLC_JUPYTER_PRELOAD", "")
-        with OwnServer(config, folder) as server:
-            yield server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
-    models = {demo.MODEL_NAME: str(demo.MODEL)}
-    with serving(tmp_path_factory.mktemp("server"), max_upload_bytes=8 * MIB, models=models) as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: OwnServer) -> Client:
-    return server.client
 
 
 @pytest.fixture
