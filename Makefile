@@ -19,7 +19,7 @@ CLAIMS := $(filter-out measure,$(patsubst benchmarks/%.py,%,$(sort $(wildcard be
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv panels demo test lint format bench docs dist lock clean
+.PHONY: help .venv panels demo test lint format bench docs pictures dist lock clean
 
 help: ## Show what there is
 	@sed -n 's/^\([.a-z]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -68,6 +68,10 @@ docs: .venv/.complete ## Write the pages that are generated, in docs/
 	$(PYTHON_IN_VENV) tools/write_configuration_page.py
 	$(PYTHON_IN_VENV) tools/write_api_page.py
 	$(PYTHON_IN_VENV) tools/write_form_schema.py
+
+pictures: .venv/.complete $(PANELS) ## Take the documentation's pictures of the panels, in a real browser
+	@tools/system_packages.sh chromium
+	$(TEST_ENVIRONMENT) $(PYTHON_IN_VENV) -m pytest --pictures -m browser tests/browser
 
 dist: .venv/.complete $(PANELS) ## Build the wheel and the source archive into dist/
 	$(PYTHON_IN_VENV) -m build --outdir dist .

@@ -13,6 +13,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests in a browser write the documentation's pictures (``make pictures``)."""
+    parser.addoption("--pictures", action="store_true", help="write the pictures of docs/pictures")
+
+
 @pytest.fixture(scope="session")
 def deeplabcut():
     """DeepLabCut, imported once: that takes ten seconds. Only where nobody relies on the outcome may it be missing."""

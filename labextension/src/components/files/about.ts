@@ -36,11 +36,17 @@ export function isMade({ origin }: StoredFile): boolean {
 export function shownBy(file: StoredFile, filter: FileFilter, typed: string): boolean {
   if (filter === "videos" && (!isVideo(file) || isMade(file))) return false;
   if (filter === "made" && !isMade(file)) return false;
-  const text = `${file.names.join(" ")} ${file.filename} ${file.file_id}`.toLowerCase();
-  return typed
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => text.includes(word));
+  return found(typed, [...file.names, file.filename], file.file_id);
+}
+
+/** From how many characters on something typed may be the beginning of an id. */
+const ID = 4;
+
+/** Whether every word that was typed is in one of some texts, or begins an id. */
+export function found(typed: string, texts: readonly string[], id: string): boolean {
+  const text = texts.join("\n").toLowerCase();
+  const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
+  return words.every((word) => text.includes(word) || (word.length >= ID && id.startsWith(word)));
 }
 
 /** What it is: of a video what an analysis has found in it, of anything else what its name says. */

@@ -1,6 +1,7 @@
 /** In which order a queue is shown, and which of it. */
 
 import type { Analysis, State, StoredFile } from "../../server/types";
+import { found } from "../files/about";
 
 const ORDER: Record<State, number> = { running: 0, queued: 1, failed: 2, succeeded: 2, cancelled: 2 };
 
@@ -27,12 +28,10 @@ export function matches(
 ): boolean {
   if (filter === "active" && analysis.state !== "running" && analysis.state !== "queued") return false;
   if ((filter === "failed" || filter === "succeeded") && analysis.state !== filter) return false;
-  const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
   const { model } = analysis.parameters;
-  const about = [analysis.analysis, analysis.analysis_id, typeof model === "string" ? model : "", analysis.state];
+  const about = [analysis.analysis, typeof model === "string" ? model : "", analysis.state];
   for (const id of analysis.file_id) about.push(file(id)?.filename ?? id);
-  const text = about.join(" ").toLowerCase();
-  return words.every((word) => text.includes(word));
+  return found(typed, about, analysis.analysis_id);
 }
 
 /** The names of the files that go in, as one text. */
