@@ -10,8 +10,18 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from dlc_jupyter.analyses.base import Job
 from dlc_jupyter.analyses.label import Colormap, Colour
-from dlc_jupyter.analyses.points import Course, Space, check_sizes, find_points, part_of, rig_of, set_up
+from dlc_jupyter.analyses.points import (
+    SPACE_FILE,
+    Course,
+    Space,
+    check_sizes,
+    find_points,
+    part_of,
+    set_up,
+    write_compact,
+)
 from dlc_jupyter.analyses.poses import ColorBy, DisplayedBodyparts
+from dlc_jupyter.analyses.rigs import rig_of, skeleton_of
 from dlc_jupyter.analyses.space import SPACE, SpaceAnalysis, SpaceParameters
 from dlc_jupyter.pose.camera_names import CAMERA_FIELDS
 from dlc_jupyter.pose.project_files import read_config
@@ -53,7 +63,7 @@ class Label3D(SpaceAnalysis):
         "codec": "h264.",
         "limits": "What of the scene is shown, along x, y and z, in its unit; not with renderer=deeplabcut.",
         "points_from": "The analysis triangulate whose points were drawn; null where they were found for this one: "
-        "their files are then in the result as in that of triangulate.",
+        "their files are then in the result as in that of triangulate. space_file is there in any case.",
         "scene_frames": "How many frames the scene has.",
         **{name: text for name, text in SPACE.items() if name not in ("frames", "fps")},
     }
@@ -149,7 +159,7 @@ class Label3D(SpaceAnalysis):
             yield "displayedbodyparts", message
         if parameters.renderer == "deeplabcut" and len(model.cameras) != 2:
             yield "renderer", f"DeepLabCut draws two cameras, and the model has {len(model.cameras)}."
-        elif parameters.renderer == "deeplabcut" and not _skeleton(model):
+        elif parameters.renderer == "deeplabcut" and not skeleton_of(model):
             yield (
                 "renderer",
                 "DeepLabCut draws only what a skeleton joins, and the model has none of its body parts: "
@@ -170,6 +180,7 @@ class Label3D(SpaceAnalysis):
         else:
             assert job.earlier is not None
             points_from = job.earlier.analysis_id
+            space.result["space_file"] = _compact(job, space)
             span = part_of(space.frames, wanted.start, wanted.end)
             course = Course(job, len(span))
         target = job.scratch / "labeled_3d.mp4"
@@ -215,6 +226,16 @@ def _earlier(job: Job[Label3D.Parameters]) -> Space | None:
     return Space(read_model("", job.model), _media(job), views, points, quality, result["frames"], _told(result), notes)
 
 
+def _compact(job: Job[Label3D.Parameters], space: Space) -> Path:
+    """Return the file with the points that were found earlier, in the compact form."""
+    given = job.earlier.files.get("space_file") if job.earlier else None
+    if given is not None and given.is_file():
+        return given
+    target = job.scratch / SPACE_FILE
+    write_compact(space, target)
+    return target
+
+
 def _media(job: Job[Any]) -> list[Media]:
     from dlc_jupyter.pose.media import inspect
 
@@ -240,18 +261,6 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
 
-def _skeleton(model: Model) -> list[tuple[str, str]]:
-    """Return the lines between body parts that there are: the 3D project's, or else those of its first 2D project.
-
-    DeepLabCut puts other body parts' names into the config.yaml of every new 3D project.
-    """
-    for skeleton in (model.skeleton, read_model("", model.camera_models[0].config).skeleton):
-        known = [pair for pair in skeleton if set(pair) <= set(model.bodyparts)]
-        if known:
-            return known
-    return []
-
-
 def _look(job: Job[Label3D.Parameters], model: Model, space: Space | None = None) -> SceneLook:
     """Return how the scene is drawn; without points, as far as that is known."""
     from dlc_jupyter.pose3d.scene import SceneLook
@@ -262,7 +271,7 @@ def _look(job: Job[Label3D.Parameters], model: Model, space: Space | None = None
     return SceneLook(
         bodyparts=model.bodyparts if space is None else space.result["bodyparts"],
         displayedbodyparts=wanted.displayedbodyparts,
-        skeleton=_skeleton(model) if wanted.draw_skeleton else (),
+        skeleton=skeleton_of(model) if wanted.draw_skeleton else (),
         skeleton_color=wanted.skeleton_color,
         pcutoff=0.0 if space is None else space.result["pcutoff"],
         color_by=wanted.color_by,
@@ -328,7 +337,7 @@ def _draw_as_deeplabcut(
         "skeleton_color": wanted.skeleton_color or config.get("skeleton_color"),
     }
     look = Look(
-        skeleton=_skeleton(space.model),
+        skeleton=skeleton_of(space.model),
         pcutoff=space.result["pcutoff"],
         arguments={
             "start": span.start,

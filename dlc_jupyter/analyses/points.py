@@ -17,6 +17,7 @@ from dlc_jupyter.analyses.poses import (
     poses_as_result,
     poses_by,
 )
+from dlc_jupyter.analyses.rigs import rig_of, skeleton_of
 from dlc_jupyter.errors import AnalysisFailed
 from dlc_jupyter.pose.limits import MEDIAN
 from dlc_jupyter.pose.project_files import CALIBRATION, read_config
@@ -29,6 +30,8 @@ if TYPE_CHECKING:  # the server imports this module, and has neither OpenCV nor 
     from dlc_jupyter.pose3d.tracks import Poses3D
     from dlc_jupyter.pose3d.triangulation import Method
 
+#: The name of the file with the points in the compact form.
+SPACE_FILE = "space.dlcp"
 #: What a scorer may be called: the name is part of those of files.
 _SCORER = re.compile(r"[\w.-]{1,80}\Z")
 
@@ -198,16 +201,6 @@ def part_of(frames: int, start: int, stop: int | None) -> range:
     return range(frames)[start:stop]
 
 
-def rig_of(model: Model) -> Rig:
-    """Return the calibrated cameras of a 3D model, in its order."""
-    from dlc_jupyter.pose3d import calibrations
-
-    folder = model.config.parent
-    if (folder / CALIBRATION).is_file():
-        return calibrations.read(folder / CALIBRATION).chosen(model.cameras)
-    return calibrations.read(folder, names=model.cameras)
-
-
 def _stereo(model: Model, rig: Rig, wanted: Any) -> dict[str, Any] | None:
     """Return what DeepLabCut knows of two cameras, where its numbers are wanted."""
     from dlc_jupyter.pose3d import calibrations
@@ -297,12 +290,30 @@ def find_points(setup: Setup, course: Course, *, save_as_csv: bool) -> Space:
     cameras = {name: {key: each[key] for key in each if key != "afterwards"} for name, each in origins.items()}
     result = {
         **_told(setup, made, views),
+        "space_file": job.scratch / SPACE_FILE,
         "analysed_parts": dict(zip(rig.names, parts, strict=True)),
         **of_cameras,
         "provenance": {**provenance.of_cameras(cameras), "afterwards": afterwards},
     }
     poses, quality = made.files[".h5"], made.files["_quality.h5"]
-    return Space(setup.model, setup.media, views, poses, quality, setup.part.stop, result, notes)
+    space = Space(setup.model, setup.media, views, poses, quality, setup.part.stop, result, notes)
+    write_compact(space, result["space_file"])
+    return space
+
+
+def write_compact(space: Space, target: Path) -> None:
+    """Write the points in the compact form that ``GET /analysis/{analysis_id}/space`` hands on."""
+    from dlc_jupyter.pose.compact import write_space
+
+    about = {
+        "bodyparts": space.result["bodyparts"],
+        "individuals": space.result["individuals"],
+        "skeleton": [list(pair) for pair in skeleton_of(space.model)],
+        "unit": space.result["unit"],
+        "up": rig_of(space.model).axes[0],
+        "fps": round(float(space.media[0].fps), 6),
+    }
+    write_space(space.poses, space.quality, target, space.frames, about)
 
 
 def _poses_of(recording: Recording, prefix: str, course: Course) -> tuple[Path, dict[str, Any], dict[str, Any]]:

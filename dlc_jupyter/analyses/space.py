@@ -101,6 +101,7 @@ class SpaceParameters(BaseParameters):
 SPACE = {
     "frames": "Rows of the files: row i is frame i of the scene, which is frame i + frame_offset of each video. The "
     "scene ends with the first video that ends; rows in which too few videos have begun are NaN.",
+    "space_file": "The points and their errors in the compact form of GET /analysis/{analysis_id}/space, all frames.",
     "unit": "In which x, y and z are measured.",
     "axes": "Along what they are measured, in words.",
     "scorer": "The first level of the columns in the files.",

@@ -28,7 +28,7 @@ MOST_KNOWN = 16
 
 UNKNOWN = {
     404: "There is no such file, or its bytes are lost.",
-    409: "More than one file begins so: `matches` names them. Or it is no video, or a registered file that has changed.",
+    409: "More than one file begins so: `matches` names them. Or it is no video, or a registered file that changed.",
 }
 
 

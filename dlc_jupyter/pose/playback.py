@@ -184,10 +184,17 @@ def look(path: Path, content_type: str = "", facts: Mapping[str, Any] | None = N
         return _told("proxy", f"It is an AVI file, which no browser plays: {_ANEW}.", "avi", facts.get("codec"), facts)
     if start[:4] == b"\x1a\x45\xdf\xa3":
         return _of_matroska(start, facts)
-    if facts or content_type.startswith("video/"):
+    if facts or content_type.startswith("video/") or _is_other_video(start):
         name = str(facts.get("container", "unknown"))
         return _told("proxy", f"It is a file of a kind that browsers do not play: {_ANEW}.", name, None, facts)
     return None
+
+
+def _is_other_video(start: bytes) -> bool:
+    """Whether a file begins as an MPEG program or transport stream, a Flash video or a Windows Media file."""
+    return start[:4] in (b"\x00\x00\x01\xba", b"FLV\x01", b"\x30\x26\xb2\x75") or (
+        len(start) > 376 and start[0:377:188] == b"GGG"
+    )
 
 
 def _told(play: Play, why: str, container: str, codec: str | None, facts: Mapping[str, Any]) -> Playback:

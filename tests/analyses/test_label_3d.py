@@ -60,6 +60,7 @@ def test_points_that_were_found_earlier_are_drawn_in_every_frame(draw, found) ->
     assert result["points_from"] == "an-earlier-one"
     assert "h5_file" not in result
     assert "camera-1_h5_file" not in result
+    assert result["space_file"].read_bytes() == found.result["space_file"].read_bytes()
     assert result["reprojection_error"] == found.result["reprojection_error"]
     assert {each["total"] for each in ran.progress} == {FRAMES}
     space = truth()[:FRAMES].reshape(-1, 3)
@@ -97,7 +98,7 @@ def test_cameras_that_are_called_as_fields_begin_take_none_from_the_result(run_s
     drawn = run_several("label_3d", files, model=config, earlier=found, filterpredictions=False, end=2).result
     assert drawn["frame_offset"] == {"frame": 0, "individual": 0}
     assert drawn["individual_order"] == found.result["individual_order"]
-    assert not [name for name in drawn if name.endswith("_file") and name != "video_file"]
+    assert {name for name in drawn if name.endswith("_file")} == {"video_file", "space_file"}
     assert "frame_frames" in found.result
     assert "frame_frames" not in drawn
 

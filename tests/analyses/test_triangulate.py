@@ -21,6 +21,7 @@ from dlc_jupyter.demo.stereo import RIG
 from dlc_jupyter.demo.views import looking
 from dlc_jupyter.errors import BadRequest
 from dlc_jupyter.pose.camera_names import CAMERA_FIELDS
+from dlc_jupyter.pose.compact import Finished
 from dlc_jupyter.pose.models import Models
 from dlc_jupyter.pose.projects import read_model
 from dlc_jupyter.pose3d import deeplabcut as deeplabcut3d
@@ -60,6 +61,20 @@ def test_the_body_parts_are_found_in_space_and_the_result_says_how_well(made) ->
     assert quality.columns.get_level_values("coords").unique().tolist() == ["error", "cameras"]
     assert np.median(quality.xs("error", axis=1, level="coords")) == pytest.approx(told["median"], rel=0.02)
     assert result["calibration"] == {"error": 0.0, "unit": "mm", "source": "the demo's own cameras, exactly known"}
+
+
+def test_the_points_are_there_in_the_compact_form_too(made) -> None:
+    source = Finished.open(made.result["space_file"])
+    numbers = np.frombuffer(source.read(0, FRAMES), "<f4").reshape(FRAMES, -1, 4)
+    assert (source.frames, source.first, source.values) == (FRAMES, 0, ("x", "y", "z", "error"))
+    assert [part for _, part in source.points] == list(BODYPARTS)
+    assert np.array_equal(numbers[..., :3], points(made.result["h5_file"]).astype(np.float32), equal_nan=True)
+    error = pd.read_hdf(made.result["quality_file"]).xs("error", axis=1, level="coords").to_numpy(np.float32)
+    assert np.array_equal(numbers[..., 3], error, equal_nan=True)
+    about = {name: made.result[name] for name in ("bodyparts", "individuals", "unit", "fps")}
+    skeleton = [list(pair) for pair in read_model("", demo.MODEL_3D).skeleton]
+    assert skeleton
+    assert source.about == {**about, "up": "z", "skeleton": skeleton}
 
 
 def test_every_field_of_the_result_is_described(made) -> None:
