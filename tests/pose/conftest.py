@@ -6,7 +6,7 @@ import yaml
 
 from dlc_jupyter import demo
 from dlc_jupyter.pose.models import Models
-from tests.pose import networks, videos
+from tests.pose import movies, networks, videos
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,13 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The video of a name in `videos.WHOLE`, made once."""
     folder = tmp_path_factory.mktemp("videos")
     return lambda name: videos.make(name, folder)
+
+
+@pytest.fixture(scope="session")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The video of a name in `movies.MORE` or `videos.WHOLE`, made once."""
+    folder = tmp_path_factory.mktemp("movies")
+    return lambda name: movies.make(name, folder)
 
 
 @pytest.fixture(scope="session")
