@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from jupyter_server.auth.authorizer import Authorizer
+from tornado.web import GZipContentEncoding
 
 from dlc_jupyter.handlers import broadcast
 from dlc_jupyter.handlers.base import Services
@@ -112,7 +113,9 @@ def ask(services: Services) -> Callable[..., str]:
 # -- what is told ------------------------------------------------------------------------------------------------------
 
 
-async def test_hello_comes_first_then_how_everything_is(listen: Listen, api: Any) -> None:
+async def test_hello_comes_first_then_how_everything_is(listen: Listen, api: Any, jp_serverapp: Any) -> None:
+    jp_serverapp.web_app.transforms.append(GZipContentEncoding)  # as with tornado's option compress_response
+    assert (await api("status", headers={"Accept-Encoding": "gzip"})).headers["Vary"] == "Accept-Encoding"
     stream = await listen(**{"Accept-Encoding": "gzip"})
     assert stream.headers["content-type"] == "text/event-stream"
     assert stream.headers["cache-control"] == "no-store"
