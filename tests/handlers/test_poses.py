@@ -234,3 +234,102 @@ async def test_a_result_whose_file_was_deleted_has_none(
     made = services.records.outputs(succeeded)[0]
     services.files.path(made).unlink()
     assert (await api("file", video, "poses")).code == 404
+
+
+# -- at one look -------------------------------------------------------------------------------------------------------
+
+
+def parse_overview(content: bytes) -> tuple[dict[str, Any], list[list[int]], list[list[int]]]:
+    """What a client does: the header, and by point the least and the mean likelihood of each bin."""
+    magic, version, length = struct.unpack_from("<4sII", content)
+    assert (magic, version) == (b"DLCO", 1)
+    header = json.loads(content[12 : 12 + length])
+    bins, points = header["bins"], len(header["points"])
+    rows = [list(content[at : at + bins]) for at in range(12 + length, len(content), bins or 1)]
+    assert len(rows) == 2 * points
+    return header, rows[:points], rows[points:]
+
+
+async def test_the_likelihood_of_all_poses_at_one_look(
+    api: Any, services: Services, video: str, running: str, put: Any
+) -> None:
+    values = [number for frame in range(5) for number in (0.0, 0.0, frame / 4, 0.0, 0.0, float("nan"))]
+    made = put(compact(HEADER, values), "poses.dlcp")
+    assert services.records.succeed(running, "me", time.time(), {"poses_file": made}, [made])
+    answer = await api("file", video[:8], "poses", "overview")
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    header, least, mean = parse_overview(answer.body)
+    about = {"analysis_id": running, "state": "succeeded"}
+    assert header == {**HEADER, **about, "span": 1, "bins": 5}
+    assert least == mean == [[0, 64, 127, 190, 254], [255] * 5]
+    params = {"bins": "2", "analysis_id": running[:6]}
+    header, least, mean = parse_overview((await api("file", video, "poses", "overview", params=params)).body)
+    assert (header["span"], header["bins"]) == (3, 2)
+    assert (least, mean) == ([[0, 190], [255, 255]], [[64, 222], [255, 255]])
+
+
+async def test_the_likelihood_of_poses_that_are_being_made(
+    api: Any, services: Services, video: str, running: str
+) -> None:
+    assert (await api("file", video, "poses", "overview")).code == 404
+    folder = kept_folder(services.settings.root, running) / "poses"
+    folder.mkdir(parents=True)
+    about = {"scorer": "DLC_net", "points": HEADER["points"], "span": [0, 1], "first": 2}
+    layout = [["bodyparts", "<f4", [1, 2, 3]], ["wide", "|u1", []]]
+    (folder / "rows.json").write_text(json.dumps({"about": about, "name": "rows", "layout": layout}))
+    records = [array("f", [0, 0, 0.5, 0, 0, number / 4]).tobytes() + b"\0" for number in range(4)]
+    (folder / "rows.bin").write_bytes(b"".join(records))
+    (folder / "rows.log").write_bytes(b'{"rows": 4, "crc": 1}\n')
+    header, least, mean = parse_overview((await api("file", video, "poses", "overview")).body)
+    assert (header["first"], header["frames"], header["state"]) == (2, 4, "running")
+    assert least == mean == [[127] * 4, [0, 64, 127, 190]]
+
+
+@pytest.mark.parametrize("bins", ["0", "-1", "10001", "x", ""])
+async def test_what_is_no_number_of_bins_is_refused(api: Any, video: str, succeeded: str, bins: str) -> None:
+    answer = await api("file", video, "poses", "overview", params={"bins": bins})
+    assert (answer.code, json.loads(answer.body)["reason"]) == (400, "bad-range")
+    assert "1 to 10000" in json.loads(answer.body)["message"]
+
+
+# -- in space ----------------------------------------------------------------------------------------------------------
+
+SPACE = {**HEADER, "first": 0, "values": ["x", "y", "z", "error"], "unit": "mm", "up": "z", "skeleton": [["a", "b"]]}
+IN_SPACE = [float(number) for number in range(5 * 2 * 4)]
+
+
+@pytest.fixture
+def in_space(services: Services, video: str, put: Any) -> str:
+    """An analysis that has points in space."""
+    other = put(b"another video", "other.mp4")
+    services.records.create(Request("triangulate", {}, (video, other)), time.time())
+    record = services.records.claim("me", time.time(), 60)
+    assert record is not None
+    content = bytearray(compact(SPACE, IN_SPACE))
+    content[4] = 2
+    made = put(bytes(content), "space.dlcp")
+    assert services.records.succeed(record.analysis_id, "me", time.time(), {"space_file": made}, [made])
+    return record.analysis_id
+
+
+async def test_points_in_space(api: Any, in_space: str) -> None:
+    answer = await api("analysis", in_space[:8], "space")
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert struct.unpack_from("<4sI", answer.body) == (b"DLCP", 2)
+    header, numbers = parse(answer.body)
+    assert header == {**SPACE, "start": 0, "count": 5, "analysis_id": in_space, "state": "succeeded"}
+    assert numbers == IN_SPACE
+    params = {"start": "3", "stop": "99"}
+    header, numbers = parse((await api("analysis", in_space, "space", params=params)).body)
+    assert (header["start"], header["count"], numbers) == (3, 2, IN_SPACE[24:])
+
+
+async def test_an_analysis_without_points_in_space(api: Any, services: Services, succeeded: str, in_space: str) -> None:
+    answer = await api("analysis", succeeded, "space")
+    assert (answer.code, json.loads(answer.body)["reason"]) == (404, "no-points")
+    assert succeeded in json.loads(answer.body)["message"]
+    answer = await api("analysis", "0" * 40, "space")
+    assert (answer.code, json.loads(answer.body)["reason"]) == (404, "unknown-analysis-id")
+    assert (await api("analysis", in_space, "space", params={"start": "2", "stop": "1"})).code == 400
+    services.files.delete(services.records.outputs(in_space)[0])
+    assert (await api("analysis", in_space, "space")).code == 404
