@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from dlc_jupyter.client.files import Progress, pieces
 from dlc_jupyter.errors import NoSpace, NotFound, Refusal
 
 VERSION = {"Tus-Resumable": "1.0.0"}
+#: The status of bytes that are not those that were announced.
+MISMATCH = 460
 
 #: Seconds before a broken upload is tried again, as long as nothing more has arrived: ten minutes in all.
 PAUSES = (0.2, 1.0, 3.0, 5.0, *[10.0] * 5, *[30.0] * 18)
@@ -41,14 +44,26 @@ def send_resumable(server: Connection, path: Path, filename: str, progress: Prog
     unfinished = _unfinished(server, filename, size)
     stored = [each["file_id"] for each in server.json("GET", f"file?size={size}") if each["size"] == size]
     digest = sha1(path) if stored else ""
-    if unfinished is None or digest in stored:
-        return _Upload(server, path, filename, size, digest, progress).run()
-    file_id = _Upload(server, path, filename, size, digest, progress, unfinished).run()
-    if file_id == (digest or sha1(path)):
-        return file_id
-    # What waited there had the same name and size, but was of another file.
-    server.do("DELETE", f"file/{one(file_id)}")
+    if unfinished is not None and digest not in stored:
+        earlier = _Upload(server, path, filename, size, digest, progress, unfinished)
+        if file_id := _gone_on_with(earlier, digest):
+            return file_id
     return _Upload(server, path, filename, size, digest, progress).run()
+
+
+def _gone_on_with(earlier: _Upload, digest: str) -> str | None:
+    """Return the id of a file that waited half sent; None where it had the same name and size, but was another one."""
+    try:
+        file_id = earlier.run()
+    except Refusal as refusal:
+        if refusal.status != MISMATCH:
+            raise
+        return None
+    if file_id == (digest or sha1(earlier.path)):
+        return file_id
+    if earlier.finished_it:  # a mixture of the two
+        earlier.server.do("DELETE", f"file/{one(file_id)}")
+    return None
 
 
 def sha1(path: Path) -> str:
@@ -95,13 +110,19 @@ class _Upload:
         self.id = str(unfinished["upload_id"]) if unfinished else ""
         self.offset = int(unfinished["offset"]) if unfinished else 0
         self.file_id = ""
+        self._sent = self.offset
+
+    @property
+    def finished_it(self) -> bool:
+        """Whether the last of its bytes came from here."""
+        return self._sent == self.size
 
     def run(self) -> str:
         """Send, and go on after every cut."""
         failures, farthest = 0, self.offset
         while not self.file_id:
             try:
-                self._step()
+                self._step(after_failure=failures > 0)
                 continue
             except (ConnectionError, Refusal) as error:
                 failures = 0 if self.offset > farthest else failures
@@ -115,11 +136,13 @@ class _Upload:
             self.progress(self.size, self.size)
         return self.file_id
 
-    def _step(self) -> None:
+    def _step(self, *, after_failure: bool) -> None:
         if not self.id:
             self._create()
+        elif after_failure:
+            self._send(self.offset)  # nothing, or all of it might be sent while the server still holds the last writer
         if not self.file_id:
-            self._send()
+            self._send(self.size)
 
     def _create(self) -> None:
         told = {"filename": self.filename, "sha1": self.digest}
@@ -132,17 +155,17 @@ class _Upload:
             self.id = (answer.headers.get("Location") or "").rstrip("/").rpartition("/")[2]
             self._heard(answer)
 
-    def _send(self) -> None:
+    def _send(self, stop: int) -> None:
         headers = {
             **VERSION,
             "Upload-Offset": str(self.offset),
             "Content-Type": "application/offset+octet-stream",
-            "Content-Length": str(self.size - self.offset),
+            "Content-Length": str(stop - self.offset),
         }
         with self.path.open("rb") as file:
             if os.fstat(file.fileno()).st_size != self.size:
                 raise EOFError("The file has changed while it was sent.")
-            body = pieces(file, self.offset, self.size, self.progress)
+            body = self._noted(pieces(file, self.offset, stop, self._told))
             with self.server.open("PATCH", f"upload/{one(self.id)}", body=body, headers=headers) as answer:
                 self.server.read(answer)
                 self._heard(answer)
@@ -158,7 +181,24 @@ class _Upload:
             pass
         except Refusal as refusal:
             if refusal.status in (404, 410):  # it has waited too long
-                self.id, self.offset = "", 0
+                self._begin_anew()
+        if self.offset > self._sent:  # somebody else writes there, perhaps of another file
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.id, self.file_id, self.offset, self._sent = "", "", 0, 0
+
+    def _noted(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield a body, and note how far it may have come before anybody knows whether it has."""
+        at = self.offset
+        for piece in body:
+            at += len(piece)
+            self._sent = max(self._sent, at)
+            yield piece
+
+    def _told(self, done: int, _stop: int) -> None:
+        if self.progress:
+            self.progress(done, self.size)
 
     def _heard(self, answer: Any) -> None:
         self.offset = int(answer.headers.get("Upload-Offset") or 0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,15 @@ from dlc_jupyter.commands.server import OwnServer
 
 MIB = 1 << 20
 PLUGIN = Path(__file__).parent / "plugin"
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Return what a condition gives as soon as that is true."""
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return found
 
 
 @contextmanager

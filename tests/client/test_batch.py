@@ -7,13 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from dlc_jupyter.client import Client, batch
-from tests.client.conftest import MIB
+from tests.client.conftest import MIB, until
 
 
 @pytest.fixture
@@ -27,15 +26,6 @@ def videos(tmp_path: Path) -> Callable[..., list[Path]]:
         return [tmp_path / f"{name}.mp4" for name in names]
 
     return videos
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Return what a condition gives as soon as that is true."""
-    deadline = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 def test_one_bad_video_stops_none_of_the_others(client: Client, videos: Callable[..., list[Path]]) -> None:
