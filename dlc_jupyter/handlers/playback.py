@@ -83,7 +83,20 @@ class _Handler(DLCHandler):
 class PlaybackHandler(_Handler):
     """``file/<file_id>/playback``."""
 
-    @operation(answers={200: Answer("What is known of it.", ref("Playback"))}, refuses=UNKNOWN)
+    @operation(
+        answers={
+            200: Answer(
+                "What is known of it, null for what is not: `play` (`direct`, `remux` or `proxy`: as it is, its pictures "
+                "copied into another file, or encoded anew), `why` not as it is, `playable_file` (a video of the same "
+                "frames that browsers play, where `playable` has made one) and `making` (the analysis that is about to); "
+                "`frames`, `width` and `height` as OpenCV sees them, `fps`, `rotation` (degrees clockwise), "
+                "`pixel_aspect`, `container`, `codec`; and `timing`: `regular` (frame k is shown at (`start` + k * "
+                "`step`) / `timescale` seconds), or `times`, where the table of times is.",
+                ref("Playback"),
+            )
+        },
+        refuses=UNKNOWN,
+    )
     @web.authenticated
     @authorized
     async def get(self, file_id: str) -> None:
@@ -118,8 +131,8 @@ class TimesHandler(_Handler):
     @operation(
         answers={
             200: Answer(
-                "When each frame is shown, in order, and when the last one ends: one 64-bit float, little-endian, more "
-                "than there are frames; seconds by the clock that browsers call `mediaTime`.",
+                "When each frame is shown, in order, and when the last one ends, so that there is one number more than "
+                "there are frames: 64-bit floats, little-endian; seconds by the clock that browsers call `mediaTime`.",
                 {"type": "string", "format": "binary"},
                 content_type="application/octet-stream",
             )

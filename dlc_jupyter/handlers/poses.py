@@ -134,7 +134,8 @@ class PosesHandler(_OfFileHandler):
                 "more to come; `first`, which frame of the video the poses' frame 0 is: 0, unless frames at its start "
                 "cannot be decoded and have no poses (with `on_bad_frame=mark` they have NaN), so that who draws adds "
                 "it to the frames' numbers; and `cropping` where only a part of the picture was analysed: x1, x2, y1, "
-                "y2 in pixels, and the points count from (x1, y1).",
+                "y2 in pixels, and the points count from (x1, y1). The `poses_file` of a result has version 2: behind "
+                "its numbers are further bytes, from which the overview is made.",
                 _BYTES,
                 content_type="application/octet-stream",
             )
