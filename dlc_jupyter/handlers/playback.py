@@ -86,10 +86,10 @@ class PlaybackHandler(_Handler):
     @operation(
         answers={
             200: Answer(
-                "What is known of it, null for what is not: `play` (`direct`, `remux` or `proxy`: as it is, its pictures "
-                "copied into another file, or encoded anew), `why` not as it is, `playable_file` (a video of the same "
-                "frames that browsers play, where `playable` has made one) and `making` (the analysis that is about to); "
-                "`frames`, `width` and `height` as OpenCV sees them, `fps`, `rotation` (degrees clockwise), "
+                "What is known of it, null for what is not: `play` (`direct`, `remux` or `proxy`: as it is, its "
+                "pictures copied into another file, or encoded anew), `why` not as it is, `playable_file` (a video of "
+                "the same frames that browsers play, where `playable` has made one) and `making` (the analysis that is "
+                "about to); `frames`, `width` and `height` as OpenCV sees them, `fps`, `rotation` (degrees clockwise), "
                 "`pixel_aspect`, `container`, `codec`; and `timing`: `regular` (frame k is shown at (`start` + k * "
                 "`step`) / `timescale` seconds), or `times`, where the table of times is.",
                 ref("Playback"),
