@@ -74,11 +74,12 @@ def open_panels(page: Page, server: Server, *names: str, dark: bool = False, **t
             route.fulfill(path=STATIC / name)
 
     log_in(page, server)
-    page.unroute(f"{server.url}harness/**")
     page.route(f"{server.url}harness/**", answer)
     page.goto(f"{server.url}harness/harness.html")
     for name in names:
         panel(page, name).locator("section, form, .dlc-whole, .dlc-empty").first.wait_for()
+    # As long as requests are looked into, Playwright holds the bodies of all of them in its memory.
+    page.unroute_all(behavior="wait")
 
 
 def log_in(page: Page, server: Server) -> None:

@@ -3,6 +3,7 @@
 import type { Answer, Connection } from "../../server/connection";
 import { Refusal, Unreachable } from "../../server/refusal";
 import type { Send, Sending } from "./sending";
+import { begin, TUS } from "./tus";
 
 /** A way to the server that takes bytes. */
 export interface PieceConnection extends Connection {
@@ -12,7 +13,6 @@ export interface PieceConnection extends Connection {
 
 /** Bytes in one message: kernels refuse those above 10 MiB. */
 const PIECE = 4 * 1024 * 1024;
-const TUS = { "Tus-Resumable": "1.0.0" };
 /** Milliseconds until a piece that got lost is sent again. */
 const RETRIES = [1000, 3000, 10_000, 30_000];
 
@@ -64,11 +64,9 @@ class Relay implements Sending {
     let failures = 0;
     while (run === this.run) {
       try {
-        const answer = this.path ? await this.next() : await this.create();
+        const fileId = this.path ? await this.next() : await this.begin();
         failures = 0;
-        this.offset = Number(answer.headers.get("Upload-Offset") ?? this.offset);
         this.progress(this.offset);
-        const fileId = answer.headers.get("Dlc-File-Id");
         if (fileId !== null) {
           this.resolve(fileId);
           return;
@@ -82,31 +80,23 @@ class Relay implements Sending {
     }
   }
 
-  private async create(): Promise<Answer> {
-    const metadata = { filename: this.file.name, filetype: this.file.type, sha1: this.digest ?? "" };
-    const pairs = Object.entries(metadata).filter(([, value]) => value);
-    const answer = await this.server.ask("upload", {
-      method: "POST",
-      headers: {
-        ...TUS,
-        "Upload-Length": String(this.file.size),
-        "Upload-Metadata": pairs.map(([key, value]) => `${key} ${base64(value)}`).join(","),
-      },
-    });
-    const id = answer.headers.get("Location")?.split("/").at(-1);
-    if (!id) throw new Error("The server did not say where the upload goes.");
-    this.path = `upload/${id}`;
-    return answer;
+  private async begin(): Promise<string | null> {
+    const { path, fileId } = await begin(this.server, this.file, this.digest);
+    this.path = path;
+    return fileId;
   }
 
-  private async next(): Promise<Answer> {
+  /** Send the next piece, and return the file's id if it was the last one. */
+  private async next(): Promise<string | null> {
     const bytes = await this.file.slice(this.offset, this.offset + PIECE).arrayBuffer();
     const headers = {
       ...TUS,
       "Upload-Offset": String(this.offset),
       "Content-Type": "application/offset+octet-stream",
     };
-    return this.server.piece(this.path, headers, bytes);
+    const answer = await this.server.piece(this.path, headers, bytes);
+    this.offset = Number(answer.headers.get("Upload-Offset") ?? this.offset);
+    return answer.headers.get("Dlc-File-Id");
   }
 
   /** Ask how much has arrived: after a failure nobody here knows. */
@@ -124,8 +114,4 @@ class Relay implements Sending {
 function passing(error: unknown): boolean {
   if (error instanceof Unreachable) return true;
   return error instanceof Refusal && (error.status === 409 || error.status === 423 || error.status >= 500);
-}
-
-function base64(text: string): string {
-  return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }

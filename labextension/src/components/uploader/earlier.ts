@@ -2,8 +2,7 @@
 
 import type { Store } from "../../server/store";
 import type { Unfinished } from "../../server/types";
-
-const TUS = { "Tus-Resumable": "1.0.0" };
+import { TUS } from "./tus";
 
 export interface Earlier extends Unfinished {
   /** Whether it was begun in this browser, which knows the file again and goes on when it is chosen. */

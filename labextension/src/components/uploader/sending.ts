@@ -4,6 +4,7 @@ import { DetailedError, Upload } from "tus-js-client";
 import type { Connection } from "../../server/connection";
 import { Refusal, Unreachable } from "../../server/refusal";
 import type { RefusalBody } from "../../server/types";
+import { begin as announce, metadataOf } from "./tus";
 
 export interface Sending {
   /** Resolves with the id of the stored file. @throws Refusal, Unreachable */
@@ -20,15 +21,26 @@ export type Send = (file: File, digest: string | null, progress: (sent: number) 
 /** Milliseconds until a broken upload is tried again: for half an hour in all, then the user is asked. */
 const RETRIES = [0, 1000, 3000, 5000, 10_000, ...Array<number>(60).fill(30_000)];
 
+/**
+ * Bytes in one request. A browser sends one anew, from its beginning, when the connection breaks before anything was
+ * answered: so much is lost by that at most.
+ */
+const PIECE = 32 * 1024 * 1024;
+
 /** Return the way by tus 1.0.0 (https://tus.io/protocols/resumable-upload). */
 export function byHttp(server: Connection): Send {
   return (file, digest, progress) => {
     let upload: Upload | null = null;
+    let stored: (fileId: string) => void = () => undefined;
+    let failed: (error: unknown) => void = () => undefined;
     const done = new Promise<string>((resolve, reject) => {
+      stored = resolve;
+      failed = reject;
       upload = new Upload(file, {
         endpoint: server.address("upload"),
+        chunkSize: PIECE,
         retryDelays: RETRIES,
-        metadata: { filename: file.name, filetype: file.type, ...(digest === null ? {} : { sha1: digest }) },
+        metadata: metadataOf(file, digest),
         removeFingerprintOnSuccess: true,
         fingerprint: (each) => Promise.resolve(fingerprint(each, server.key)),
         onBeforeRequest: (request) => {
@@ -52,13 +64,24 @@ export function byHttp(server: Connection): Send {
       });
     });
     const begin = async (): Promise<void> => {
+      if (digest !== null && upload?.url === null) {
+        // tus-js-client sends the bytes whatever the server says: so it is asked first whether it has them.
+        const { path, fileId } = await announce(server, file, digest);
+        if (fileId !== null) {
+          stored(fileId);
+          return;
+        }
+        upload.url = server.address(path);
+      }
       const [earlier] = (await upload?.findPreviousUploads()) ?? [];
       if (earlier) upload?.resumeFromPreviousUpload(earlier);
       upload?.start();
     };
     return {
       done,
-      start: () => void begin(),
+      start: () => {
+        begin().catch(failed);
+      },
       pause: () => void upload?.abort(),
       discard: () => upload?.abort(true) ?? Promise.resolve(),
     };
