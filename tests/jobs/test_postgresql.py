@@ -121,6 +121,7 @@ def live(settings: Settings, files: FileStore, records: Records, database: Datab
 
     video = upload(b"video")
     assert upload(b"video") == video
+    assert files.holds(video)
     own = tmp_path / "own.mp4"
     own.write_bytes(b"own")
     files.delete(files.register(own, own.name).file_id)
