@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import itertools
+import re
 import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from tornado import web
+from tornado import httputil, iostream, web
 
 from dlc_jupyter.errors import NoSpace, Refusal
 from dlc_jupyter.handlers.base import DLCHandler
@@ -130,6 +132,51 @@ async def _read_fixed_body(connection: Any, length: int, delegate: Any) -> None:
         await connection._deliver_body(delegate, buffers[0] if filled == len(buffers[0]) else bytes(wanted[:filled]))
 
 
+async def _read_chunked_body(connection: Any, delegate: Any) -> None:
+    """Read a body of unknown length in place of tornado's method, which loses what came just before a connection broke.
+
+    As there, small chunks are put together as long as nothing has to be waited for.
+    """
+    stream, pending = connection.stream, bytearray()
+
+    async def deliver() -> None:
+        piece = bytes(pending)
+        pending.clear()
+        if piece:
+            await connection._deliver_body(delegate, piece)
+
+    async def read(coming: Any) -> bytes:
+        if not coming.done():
+            await deliver()
+        return bytes(await coming)
+
+    try:
+        for number in itertools.count(1):
+            left = size = _chunk_size(await read(stream.read_until(b"\r\n", max_bytes=64)))
+            while left:
+                chunk = await read(stream.read_bytes(min(left, PIECE), partial=True))
+                left -= len(chunk)
+                pending += chunk
+                if len(pending) >= PIECE:
+                    await deliver()
+            if await read(stream.read_bytes(2)) != b"\r\n":
+                raise httputil.HTTPInputError("improperly terminated chunked request")
+            if not size:
+                return await deliver()
+            if not number % 1000:
+                await asyncio.sleep(0)  # thousands may lie in the stream's buffer
+    except iostream.StreamClosedError:
+        await deliver()
+        raise
+
+
+def _chunk_size(line: bytes) -> int:
+    digits = line.removesuffix(b"\r\n")
+    if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", digits):
+        raise httputil.HTTPInputError("invalid chunk size")
+    return int(digits, 16)
+
+
 class StreamingHandler(DLCHandler):
     """Base of handlers that take a large body. Mark subclasses with `tornado.web.stream_request_body`.
 
@@ -201,6 +248,7 @@ class StreamingHandler(DLCHandler):
         self._usual_chunk_size = self._stream.read_chunk_size
         self._stream.read_chunk_size = PIECE
         connection._read_fixed_body = functools.partial(_read_fixed_body, connection)
+        connection._read_chunked_body = functools.partial(_read_chunked_body, connection)
 
     async def data_received(self, chunk: bytes | bytearray) -> None:
         """Hand on what came, as long as all is well."""

@@ -103,7 +103,7 @@ class TusHandler(StreamingHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Add what the protocol wants of its refusals."""
-        if status_code == WrongVersion.status:
+        if isinstance((kwargs.get("exc_info") or (None, None))[1], WrongVersion):
             self.set_header("Tus-Version", VERSION)
         super().write_error(status_code, **kwargs)
 

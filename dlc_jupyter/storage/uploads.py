@@ -97,7 +97,7 @@ class Uploads:
             known = replace(upload(secrets.token_hex(16)), file_id=sha1, finished=now, offset=size, stored=True)
             self._insert(known)
             return known
-        self.files.check_size(size, size, limit=self.files.settings.max_upload_bytes)
+        self.check(size, room_for=size)
         with full_disk_refused():
             path, descriptor = create_locked(self._folder)  # as long as it has no row, the lock keeps it
         try:
@@ -175,12 +175,15 @@ class Uploads:
             There is another writer.
         Conflict, TooLarge
             As `Upload.admit` does.
+        NoSpace
+            They would not fit.
         """
         self.find(upload_id, owner)
         descriptor = self._lock(upload_id)
         try:
             upload = self.find(upload_id, owner)
             upload.admit(offset, length)
+            self.check(upload.size, length)
             os.ftruncate(descriptor, upload.offset)
             os.lseek(descriptor, upload.offset, os.SEEK_SET)
             held = upload.offset if checksum else None
@@ -296,9 +299,9 @@ class Uploads:
         """Return where the part file lies, if there is one."""
         return self._folder / f"{upload_id}.part"
 
-    def check(self, size: int) -> None:
-        """Refuse a file of which so much has come; see `FileStore.check_size`."""
-        self.files.check_size(size, limit=self.files.settings.max_upload_bytes)
+    def check(self, size: int, room_for: int = 0) -> None:
+        """Refuse a file; see `FileStore.check_size`."""
+        self.files.check_size(size, room_for, limit=self.files.settings.max_upload_bytes)
 
     def dated(self, upload: Upload, changed: float) -> Upload:
         """Return an upload of which the last bytes came at a time."""

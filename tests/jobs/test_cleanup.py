@@ -16,7 +16,8 @@ from dlc_jupyter.jobs.scratch import log_folder, log_path, scratch_root
 from dlc_jupyter.settings import Settings
 from dlc_jupyter.storage.disk import free_bytes
 from dlc_jupyter.storage.files import FileStore, StoredFile
-from dlc_jupyter.storage.retention import Removal, make_room
+from dlc_jupyter.storage.retention import HOUR, Removal, make_room
+from dlc_jupyter.storage.uploads import Uploads
 
 DAY = 86_400.0
 #: The day on which everything in these tests begins.
@@ -390,6 +391,40 @@ def test_an_upload_whose_writer_is_dead_goes_and_one_that_goes_on_stays(folder: 
     assert not dead.exists()
     going_on.append(b" and half")
     assert going_on.finish("whole.mp4").size == len(b"half and half")
+
+
+def test_unfinished_uploads_go_when_nobody_went_on_with_them_for_long(folder: Folder) -> None:
+    folder.settings.expire_uploads_hours = 48
+    uploads = Uploads(folder.files)
+    old, young = uploads.create("anna", "day 1.mp4", 100), uploads.create("anna", "day 2.mp4", 100)
+    for upload, content in ((old, b"1234"), (young, b"12")):
+        writer = uploads.open(upload.upload_id, "anna", 0, 4)
+        writer.append(content)
+        writer.commit()
+    folder.now += 30 * HOUR
+    writer = uploads.open(young.upload_id, "anna", 2, 1)
+    writer.append(b"3")
+    writer.commit()
+    assert folder.plan() == []
+    folder.now += 20 * HOUR
+    (removal,) = folder.plan()
+    assert (removal.kind, removal.id, removal.name, removal.size) == ("upload", old.upload_id, "day 1.mp4", 4)
+    assert removal.reason == "unfinished, nothing has come for 2 days: they are kept for 48 hours"
+    assert folder.run() == [("upload", old.upload_id)]
+    assert [upload.offset for upload in uploads.unfinished("anna")] == [3]
+    folder.settings.expire_uploads_hours = 0
+    folder.now += 1000 * DAY
+    assert folder.run() == []
+
+
+def test_what_a_crash_has_left_of_an_upload_goes(folder: Folder) -> None:
+    left = folder.files.unfinished / ("0" * 32 + ".part")
+    left.write_bytes(b"half")
+    kept = Uploads(folder.files).create("anna", "day 1.mp4", 100)
+    (removal,) = folder.plan()
+    assert (removal.kind, removal.id, removal.size) == ("remains", "0" * 32, 4)
+    assert folder.run() == [("remains", "0" * 32)]
+    assert [path.stem for path in folder.files.unfinished.iterdir()] == [kept.upload_id]
 
 
 def test_scratch_folders_of_what_does_not_run_go(folder: Folder) -> None:
