@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from playwright.sync_api import Locator, Page
 
 from dlc_jupyter.jobs.records import Records, Request
 from dlc_jupyter.jobs.scratch import kept_folder
+from dlc_jupyter.pose.media import inspect
 from dlc_jupyter.storage.database import Database, database_url
 from dlc_jupyter.storage.files import FileStore
 from tests.browser.numbered import KINDS, PARTS, make, number_of, places, write_compact
@@ -57,21 +59,36 @@ class Cinema:
     def show(self, name: str, frames: int, *, poses: np.ndarray | None = None, **header: Any) -> None:
         """Put a video and poses of it into the store."""
         video = make(name, self._films)
-        self.poses[name] = places(frames) if poses is None else poses
-        made = self.store(write_compact(self.site.folder / f"{name}.dlcp", self.poses[name], **header))
         self.videos[name] = self.store(video)
-        self.analyses[name] = self.begin(self.videos[name])
+        with self._opened() as (files, _records):
+            files.note_media(self.videos[name], inspect(video).as_json())  # as the first analysis of a video does
+        self.poses[name] = places(frames) if poses is None else poses
+        self.analyses[name] = self.show_again(name, self.poses[name], **header)
+
+    def show_again(self, name: str, poses: np.ndarray, **header: Any) -> str:
+        """Put poses of a video that is there into the store, and return the analysis whose they are."""
+        made = self.store(write_compact(self.site.folder / f"{name}.dlcp", poses, **header))
+        analysis = self.begin(self.videos[name])
         with self._opened() as (_files, records):
-            assert records.succeed(self.analyses[name], WORKER, time.time(), {"poses_file": made}, [made])
+            assert records.succeed(analysis, WORKER, time.time(), {"poses_file": made}, [made])
+        return analysis
 
-    def show_alone(self, name: str) -> None:
-        """Put a video into the store without poses."""
-        self.videos[name] = self.store(make(name, self._films))
+    def show_in_space(self, name: str, points: np.ndarray, **header: Any) -> str:
+        """Put points in space, frames x parts x (x, y, z, error), into the store, as of a video that is there."""
+        about = {"scorer": "DLC_3d", "points": [["", part] for part in PARTS], "frames": len(points), **header}
+        text = json.dumps(about | {"values": ["x", "y", "z", "error"]}).encode()
+        text += b" " * (-len(text) % 4)
+        path = self.site.folder / f"{name}.space"
+        path.write_bytes(struct.pack("<4sII", b"DLCP", 2, len(text)) + text + points.astype("<f4").tobytes())
+        made, analysis = self.store(path), self.begin(self.videos[name], "triangulate")
+        with self._opened() as (_files, records):
+            assert records.succeed(analysis, WORKER, time.time(), {"space_file": made}, [made])
+        return analysis
 
-    def begin(self, video: str) -> str:
+    def begin(self, video: str, analysis: str = "video") -> str:
         """Pretend to run an analysis of a video."""
         with self._opened() as (_files, records):
-            records.create(Request("video", {}, (video,)), time.time())
+            records.create(Request(analysis, {}, (video,)), time.time())
             record = records.claim(WORKER, time.time(), LEASE)
             assert record is not None
             return record.analysis_id

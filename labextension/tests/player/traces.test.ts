@@ -54,9 +54,9 @@ describe("traces", () => {
 
   it("say their units", () => {
     expect([unitOf("x", "px"), unitOf("speed", "mm"), unitOf("likelihood", "px")]).toEqual([
-      "x (px)",
-      "speed (mm/s)",
-      "likelihood",
+      "in px",
+      "in mm/s",
+      "from 0 to 1",
     ]);
   });
 });

@@ -116,8 +116,9 @@ function drawNames(g: CanvasRenderingContext2D, values: Float32Array, at: number
   g.textBaseline = "middle";
   g.lineWidth = Math.max(2, radius * 0.5);
   g.lineJoin = "round";
-  // Letters with a rim are read on any picture.
+  // White letters with a dark rim are read on any picture; the dot beside them has the colour.
   g.strokeStyle = "rgb(0 0 0 / 0.75)";
+  g.fillStyle = "white";
   for (const point of cast.shown) {
     const place = at + 3 * point;
     if (!((values[place + 2] as number) > threshold)) continue;
@@ -125,7 +126,6 @@ function drawNames(g: CanvasRenderingContext2D, values: Float32Array, at: number
     const y = ((values[place + 1] as number) + top) * scale;
     const name = cast.names[point] as string;
     g.strokeText(name, x, y);
-    g.fillStyle = cast.colours[point] as string;
     g.fillText(name, x, y);
   }
 }

@@ -106,9 +106,9 @@ function readerOf(options: TraceOptions): (frame: number, point: number) => numb
   }
 }
 
-/** What an axis says. */
+/** In which unit a quantity is, where lengths are in `unit`. */
 export function unitOf(quantity: Quantity, unit: string): string {
-  if (quantity === "likelihood") return "likelihood";
-  if (quantity === "error") return "error (px)";
-  return quantity === "speed" ? `speed (${unit}/s)` : `${quantity} (${unit})`;
+  if (quantity === "likelihood") return "from 0 to 1";
+  if (quantity === "error") return "in pixels of the cameras";
+  return quantity === "speed" ? `in ${unit}/s` : `in ${unit}`;
 }

@@ -36,7 +36,7 @@ export function Traces(props: { session: Session; view: Signal<View>; cast: Cast
     ? (error: number) => threshold === 0 || error <= threshold
     : (likelihood: number) => likelihood > threshold;
 
-  const mark = useDrawing(() => {
+  const place = (): void => {
     const { current } = plot;
     if (!current) return;
     const { width } = current.over.getBoundingClientRect();
@@ -50,7 +50,8 @@ export function Traces(props: { session: Session; view: Signal<View>; cast: Cast
         band.current.style.width = `${at(selection[1]) - at(selection[0])}px`;
       }
     }
-  });
+  };
+  const mark = useDrawing(place);
   const fill = useDrawing(() => {
     const { current } = plot;
     if (!current || tooMany) return;
@@ -65,7 +66,7 @@ export function Traces(props: { session: Session; view: Signal<View>; cast: Cast
       const scale = quantity.peek() === "likelihood" ? { min: 0, max: 1 } : rangeOf(current.data);
       current.setScale("y", scale);
     });
-    mark();
+    place();
   });
 
   useEffect(() => {
@@ -129,7 +130,9 @@ export function Traces(props: { session: Session; view: Signal<View>; cast: Cast
             </Button>
           ))}
         </div>
-        <span class="dlc-faint">{unitOf(quantity.value, session.space ? (poses.about.value?.unit ?? "") : "px")}</span>
+        <span class="dlc-traces-unit">
+          {unitOf(quantity.value, session.space ? (poses.about.value?.unit ?? "") : "px")}
+        </span>
         <span ref={readout} class="dlc-traces-readout" />
       </div>
       {tooMany ? (
