@@ -26,13 +26,28 @@ export class FakeServer implements Connection {
     this.answers[path] = value;
   }
 
+  private readonly held = new Map<string, Promise<void>>();
+
+  /** Answer a path only when the function that is returned is called, with what there was to say before. */
+  hold(path: string): () => void {
+    let arrive = (): void => undefined;
+    this.held.set(
+      path,
+      new Promise((resolve) => {
+        arrive = resolve;
+      }),
+    );
+    return arrive;
+  }
+
   ask(path: string, request: Request = {}): Promise<Answer> {
     this.asked.push({ path, request });
     if (path === "events" && this.events) return Promise.resolve(answer(null, this.events));
     const found = this.answers[path] ?? this.answers[path.split("?")[0] ?? ""];
     if (found === undefined) return Promise.reject(new Refusal(404, { message: "There is nothing.", reason: "none" }));
     if (found instanceof Error) return Promise.reject(found);
-    return Promise.resolve(answer(found, null));
+    const held = this.held.get(path.split("?")[0] ?? "") ?? Promise.resolve();
+    return held.then(() => answer(found, null));
   }
 }
 

@@ -64,6 +64,28 @@ describe("the store of a page", () => {
     expect(store.hearing.value).toBe("nothing");
   });
 
+  it("keeps what it hears while the lists are on their way", async () => {
+    const server = empty({ analysis: [analysis("1", "running")] });
+    const events = stream();
+    server.events = events.body;
+    const arrive = server.hold("analysis");
+    const store = new Store(server);
+    const release = store.use();
+    await vi.waitFor(() => {
+      expect(store.hearing.value).toBe("events");
+    });
+    events.send(`id: 4\nevent: analysis\ndata: ${JSON.stringify(analysis("1", "succeeded"))}\n\n`);
+    await vi.waitFor(() => {
+      expect(store.analyses.value.map((each) => each.state)).toEqual(["succeeded"]);
+    });
+    arrive(); // the list says what was before
+    await vi.waitFor(() => {
+      expect(store.loaded.value).toBe(true);
+    });
+    expect(store.analyses.value.map((each) => each.state)).toEqual(["succeeded"]);
+    release();
+  });
+
   it("goes on behind the last event when the connection broke", async () => {
     const server = empty();
     const first = stream();

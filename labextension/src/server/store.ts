@@ -36,6 +36,8 @@ export class Store {
   private users = 0;
   private stop: AbortController | null = null;
   private lastId = "";
+  /** What is heard while lists are loaded, for each load that is under way. */
+  private readonly loading = new Set<ServerEvent[]>();
 
   constructor(readonly server: Connection) {
     const newest = (a: { created: string }, b: { created: string }): number =>
@@ -73,6 +75,19 @@ export class Store {
 
   /** Load all lists, and what the forms are made of. @throws Refusal, Unreachable */
   async load(): Promise<void> {
+    const meanwhile: ServerEvent[] = [];
+    this.loading.add(meanwhile);
+    try {
+      await this.loadLists();
+    } finally {
+      this.loading.delete(meanwhile);
+    }
+    for (const event of meanwhile) this.apply(event); // the lists may be older than they
+    this.loaded.value = true;
+    this.problem.value = null;
+  }
+
+  private async loadLists(): Promise<void> {
     const [analyses, files, models, schema, status] = await Promise.all([
       this.pages<Analysis>("analysis", (each) => each.analysis_id),
       this.pages<StoredFile>("file", (each) => each.file_id),
@@ -85,8 +100,6 @@ export class Store {
     this.models.value = models;
     this.schema.value = schema;
     this.status.value = status;
-    this.loaded.value = true;
-    this.problem.value = null;
   }
 
   /** Look again at one analysis, at once: who has asked for a change need not wait for the event. */
@@ -176,6 +189,11 @@ export class Store {
       this.reload();
       return;
     }
+    for (const kept of this.loading) kept.push(event);
+    this.apply(event);
+  }
+
+  private apply(event: ServerEvent): void {
     const change = JSON.parse(event.data) as Record<string, unknown>;
     if (event.name === "analysis") {
       this.change(this.analysesById, change as unknown as Analysis, "analysis_id");
