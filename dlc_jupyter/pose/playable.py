@@ -104,6 +104,8 @@ def copied(source: Path, media: Media, target: Path, progress: Callable[[int], N
     timing = found and found.timing
     if not found or found.play != "direct" or not timing or timing.frames != media.frames:
         raise NotTheSame(found.why if found and found.why else "It does not have the frames of the source.")
+    if not np.array_equal(_first(source), _first(target)):
+        raise NotTheSame("Its pictures are not turned as those of the source.")
     wanted = min(media.frames, _ALL)
     if _decodable(target, wanted, progress) != wanted:
         raise NotTheSame("Not all of its frames can be decoded.")
@@ -132,6 +134,14 @@ def _pairs(one: Iterator[Any], other: Iterator[Any]) -> Iterator[tuple[Any, Any]
         if pair == (None, None):
             return
         yield pair
+
+
+def _first(video: Path) -> Picture:
+    capture = cv2.VideoCapture(str(video))
+    try:
+        return np.asarray(capture.read()[1])
+    finally:
+        capture.release()
 
 
 def _decodable(video: Path, most: int, progress: Callable[[int], None]) -> int:

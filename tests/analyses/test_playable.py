@@ -76,6 +76,7 @@ def shown(video: Path) -> np.ndarray:
 
 
 COPIED = ["fragments.mp4", "no-edits.mp4", "late.mp4", "plain.mkv", "uneven.mkv", "hybrid.mp4", "piped.mkv"]
+COPIED += ["late-turned.mp4", "late-stretched.mp4"]
 ENCODED = [
     *("motion.avi", "h264.avi", "b-frames.avi", "hevc.mp4", "part-2.mp4", "pairs.mp4", "vp8.webm", "plain.ts"),
     *("turned.mov", "stretched.mp4", "trimmed.mp4", "odd-444.mp4", "odd-part-2.mp4", "500.mp4", "one.mp4"),

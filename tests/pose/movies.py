@@ -6,7 +6,7 @@ from tests.pose import videos
 
 COLOURS = ["-pix_fmt", "yuv420p"]
 X264 = ["-c:v", "libx264", "-preset", "veryfast", *COLOURS]
-ODD = ["-f", "lavfi", "-i", "testsrc2=s=161x121:r=30:d=2"]
+ODD = ["-f", "lavfi", "-i", "testsrc=s=161x121:r=30:d=2"]
 JITTER = r"settb=1/90000,setpts='N*3000+900*mod(N*7\,3)+90000*floor(N/50)'"
 AS_THEY_ARE = ["-fps_mode", "passthrough"]
 
@@ -45,6 +45,8 @@ MORE: dict[str, list[str]] = {
     "turned-90.mp4": ["-i", "{gop12.mp4}", "-c", "copy", "-metadata:s:v", "rotate=90"],
     "turned-180.mp4": ["-i", "{gop12.mp4}", "-c", "copy", "-metadata:s:v", "rotate=180"],
     "turned-270.mp4": ["-i", "{gop12.mp4}", "-c", "copy", "-metadata:s:v", "rotate=270"],
+    "late-turned.mp4": ["-i", "{late.mp4}", "-c", "copy", "-copyts", "-metadata:s:v", "rotate=180"],
+    "late-stretched.mp4": [*videos.SOURCE, "-vf", "setsar=2/1", *X264, "-bf", "3", "-output_ts_offset", "1.5"],
     "stretched.mp4": [*videos.SOURCE, "-vf", "setsar=2/1", *X264],
     "odd-444.mp4": [*ODD, "-c:v", "libx264", "-pix_fmt", "yuv444p"],
     "odd-part-2.mp4": [*ODD, "-c:v", "mpeg4", "-q:v", "4"],

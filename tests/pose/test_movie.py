@@ -28,15 +28,14 @@ def demuxed(path):
 
 def test_videos_are_as_various_as_they_are_meant_to_be(movie):
     read = {name: read_movie(movie(name)) for name in MOVIES}
-    assert [name for name, each in read.items() if each.times[0]] == [
-        "late.mp4", "no-edits.mp4", "fragments-based.mp4", "hybrid.mp4", "fragments.mp4",
-    ]  # fmt: skip
-    assert {name for name, each in read.items() if each.fragmented} == {
-        "fragments-0.mp4", "fragments-based.mp4", "hybrid.mp4", "fragments.mp4",
-    }  # fmt: skip
+    late = {"late.mp4", "late-turned.mp4", "late-stretched.mp4"}
+    begun = {"fragments-based.mp4", "hybrid.mp4", "fragments.mp4"}
+    assert {name for name, each in read.items() if each.times[0]} == {*late, *begun, "no-edits.mp4"}
+    assert {name for name, each in read.items() if each.fragmented} == {*begun, "fragments-0.mp4"}
     assert len(set(read["pairs.mp4"].times)) < len(read["pairs.mp4"].times)
     assert {each.rotation for each in read.values()} == {0, 90, 180, 270}
     assert read["stretched.mp4"].pixel_aspect == (2, 1)
+    assert {(read[name].width, read[name].height) for name in ("odd-444.mp4", "odd-part-2.mp4")} == {(161, 121)}
     assert (read["444.mp4"].profile, read["10-bit.mp4"].profile, read["hevc.mp4"].profile) == (244, 110, None)
 
 
