@@ -19,7 +19,7 @@ CLAIMS := $(filter-out measure,$(patsubst benchmarks/%.py,%,$(sort $(wildcard be
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv panels demo test lint format bench docs pictures dist lock clean
+.PHONY: help .venv panels notebook demo test lint format bench docs pictures dist lock clean
 
 help: ## Show what there is
 	@sed -n 's/^\([.a-z]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,6 +43,9 @@ $(PANELS): $(NODE_PACKAGES) labextension/esbuild.mjs labextension/tsconfig.json 
 
 demo: .venv/.complete ## Turn the demo video into poses and a labelled video, through the HTTP API
 	.venv/bin/dlc-jupyter demo --folder $(DEMO_FOLDER) $(ARGS)
+
+notebook: .venv/.complete $(PANELS) ## Open the notebooks in JupyterLab, with the demo's models and data
+	$(PYTHON_IN_VENV) tools/open_notebooks.py --folder $(DEMO_FOLDER) $(ARGS)
 
 test: .venv/.complete $(PANELS) ## Run every test
 	@tools/system_packages.sh ffmpeg ffprobe curl chromium
