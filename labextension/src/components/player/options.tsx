@@ -3,7 +3,7 @@
 import type { Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { Button } from "../parts/button";
-import type { Cast, Look } from "./look";
+import type { Look } from "./look";
 import { coloursOf } from "./palette";
 
 const TRAILS = [0, 10, 30, 100, 300];
@@ -14,7 +14,8 @@ export function Options(props: {
   look: Signal<Look>;
   threshold: Signal<number>;
   points: readonly [string, string][];
-  cast: Cast;
+  /** Whether there is a skeleton to be drawn. */
+  lines: boolean;
   /** Whether points are in space, where an error takes the place of the likelihood. */
   space: boolean;
   /** Whether there are pictures that can be brighter. */
@@ -61,7 +62,7 @@ export function Options(props: {
             }}
           />
         )}
-        {toggle("Skeleton", "skeleton")}
+        {props.lines && toggle("Skeleton", "skeleton")}
         {toggle("Names", "labels")}
         <label class="dlc-option">
           <span>Trail</span>

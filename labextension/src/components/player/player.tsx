@@ -175,7 +175,7 @@ function Ready(props: PlayerProps & { session: Session }) {
             look={look}
             threshold={session.space ? mostError : threshold}
             points={points}
-            cast={cast}
+            lines={skeleton.length > 0}
             space={session.space}
             pictures={session.pictures.played.value !== null}
           />
