@@ -263,8 +263,6 @@ class StreamingHandler(DLCHandler):
             self._await_more()
         except Exception as error:
             self._refuse(error)
-            if self._pipeline:  # the rest is read into the buffers that the last pieces lie in
-                await self._pipeline.closed()
 
     def received(self) -> bool:
         """Note that the whole body has come. True: it was refused, and nothing is left to do for the verb's method."""

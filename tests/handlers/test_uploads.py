@@ -655,7 +655,7 @@ async def settled(ask: Tus, address: str) -> int:
 async def test_a_disk_that_fills_up_on_the_way_keeps_what_came(
     ask: Tus, begin: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the rest is let pass, it must not get into the buffers of what is still to be written."""
+    """The rest is let pass into the same buffers: nothing of it may be written in the place of what came before."""
     write, calls = Writer.write, []
 
     def full(self: Writer, piece: bytes) -> None:

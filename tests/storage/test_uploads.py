@@ -137,6 +137,8 @@ def test_the_beginning_is_hashed_once_only(uploads, begun, monkeypatch):
     half = len(VIDEO) // 2
     send(uploads, begun, VIDEO[:half])
     monkeypatch.setattr(Writer, "_hash_again", lambda *args: pytest.fail("it was read again"))
+    with pytest.raises(ChecksumMismatch):
+        send(uploads, begun, VIDEO[half:], half, sha1_of(b"other"))
     assert send(uploads, begun, VIDEO[half:], half).stored
 
 
