@@ -11,7 +11,7 @@ from typing import Any
 
 from dlc_jupyter.analyses.base import registry
 from dlc_jupyter.app import ROUTES
-from dlc_jupyter.client import Client
+from dlc_jupyter.client import Analysis, Batch, Client
 from dlc_jupyter.handlers.base import VERBS
 from dlc_jupyter.handlers.openapi import EVERYWHERE, document
 
@@ -47,8 +47,17 @@ are named below. Every call may answer 403 (no token, or a wrong one), 500 (the 
 and 503 (the server cannot use its data folder).
 
 **From Python** the calls are methods of a client that needs nothing but Python: `from dlc_jupyter import Client`, then
-`client = Client("http://localhost:8888", token="…")`.
+`client = Client()` in a notebook, which finds its server, and elsewhere `Client("http://localhost:8888", token="…")`, or
+`Client()` with `DLC_JUPYTER_URL` and `DLC_JUPYTER_TOKEN` in the environment.
 
+"""
+
+_ANALYSIS = """\
+`run` and `analysis` return an analysis. It is its id, a string like any other, so every call that takes an id takes it,
+and it knows what can be asked of it (`await analysis` waits, too):
+"""
+_BATCH = """\
+`batch` returns many of them. It is a sequence, of which each entry has `name`, `state`, `problem` and `analysis`:
 """
 
 
@@ -71,9 +80,16 @@ def page() -> str:
 
 
 def _client() -> str:
-    """Return a table of the client's methods."""
+    """Return tables of what the client can do, and of what it returns."""
+    return "\n".join([_methods(Client), _ANALYSIS, _methods(Analysis), _BATCH, _methods(Batch)])
+
+
+def _methods(of: type) -> str:
+    """Return a table of the methods of a class, and of what can be read off it."""
     rows = ["| method | what it does |", "|---|---|"]
-    for name, method in vars(Client).items():
+    for name, method in vars(of).items():
+        if isinstance(method, property) and not name.startswith("_"):
+            rows.append(f"| `{name}` | {_cell((method.__doc__ or '').strip().splitlines()[0])} |")
         if inspect.isfunction(method) and not name.startswith("_"):
             takes = ", ".join(
                 f"{'**' if each.kind is each.VAR_KEYWORD else ''}{each.name}"

@@ -128,29 +128,27 @@ class Analysis(str):
         tables.needed("pandas")
         return tables.as_table(self._poses(video, start, stop))
 
-    def points(self) -> pd.DataFrame:
-        """Return the points in space (``triangulate``, ``label_3d``), one row a frame.
+    def points(self, start: int = 0, stop: int | None = None) -> pd.DataFrame:
+        """Return the points in space (``triangulate``, ``label_3d``), one row a frame of the scene.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            Which frames: as in ``range``.
 
         Returns
         -------
         DataFrame of float, one row a frame
-            Columns ``scorer, bodyparts, coords``; ``x, y, z`` in the unit of the calibration (``result["unit"]``), the
-            reprojection ``error`` in pixels and the number of ``cameras``.
+            Columns ``scorer, bodyparts, coords``; ``x, y, z`` in the unit of the calibration (``attrs["unit"]``), and
+            the reprojection ``error`` in pixels.
 
         Raises
         ------
-        ValueError
-            The result has none as CSV.
+        NotFound
+            It has found no points in space (yet).
         """
-        result = self.wait(progress=False)
-        if not result.get("csv_file") or "unit" not in result:
-            raise ValueError(
-                "This result has no points in space as CSV. Ask triangulate for them, with save_as_csv=True; what it "
-                "made without is in h5_file."
-            )
         tables.needed("pandas")
-        quality = result.get("quality_csv_file")
-        return tables.points_table(self._bytes(result["csv_file"]), self._bytes(quality) if quality else None)
+        return tables.as_table(self._points(start, stop))
 
     def to_xarray(self, video: int = 0, fps: float | None = None) -> xr.Dataset:
         """Return poses, or points in space where it has found such, in movement's layout.
@@ -169,12 +167,12 @@ class Analysis(str):
             in seconds, or in frames where the rate is not known.
         """
         tables.needed("xarray")
-        record = self.status
-        result = self.result if record["state"] == "succeeded" else None
-        fps, source = fps or tables.rate(result), f"dlc_jupyter analysis {self}"
-        if result is not None and "unit" in result and result.get("csv_file"):
-            return tables.points_dataset(self.points(), fps, str(result["unit"]), source)
-        return tables.as_dataset(self._poses(video, 0, None), fps, source)
+        source = f"dlc_jupyter analysis {self}"
+        result = self.result if self.state == "succeeded" else None
+        if result is not None and result.get("space_file"):
+            points = self._points(0, None)
+            return tables.as_dataset(points, fps or points.about.get("fps"), source)
+        return tables.as_dataset(self._poses(video, 0, None), fps or tables.rate(result), source)
 
     def download(self, field: str, path: str | os.PathLike[str]) -> Path:
         """Wait for the result, and write one of its files to `path`.
@@ -245,13 +243,11 @@ class Analysis(str):
         return ""
 
     def _poses(self, video: int, start: int, stop: int | None) -> tables.Poses:
-        files = self.status["file_id"]
-        return tables.read_poses(self.client.http, files[video], self, start, stop)
+        file_id = self.status["file_id"][video]
+        return tables.read(self.client.http, f"file/{one(file_id)}/poses", start, stop, analysis_id=self)
 
-    def _bytes(self, file_id: str) -> bytes:
-        http = self.client.http
-        with http.open("GET", f"file/{one(file_id)}") as answer:
-            return http.read(answer)
+    def _points(self, start: int, stop: int | None) -> tables.Poses:
+        return tables.read(self.client.http, f"analysis/{one(self)}/space", start, stop)
 
 
 _OF_STRINGS = {name for name in dir(str) if not name.startswith("_")}

@@ -126,11 +126,13 @@ def test_it_is_what_movement_makes_of_the_same_file(client: Client, video: str, 
 
 def test_points_in_space(client: Client, tmp_path: Path) -> None:
     analysis = client.run("invent-space")
+    result = analysis.wait(progress=False, timeout=60)
     points = analysis.points()
-    assert list(points.columns.get_level_values("coords")) == ["x", "y", "z", "error", "cameras"] * 2
-    result = analysis.wait(progress=False)
-    own = pd.read_csv(client.download(result["csv_file"], tmp_path / "own.csv"), header=[0, 1, 2], index_col=0)
-    pd.testing.assert_frame_equal(points[own.columns.to_list()], own)
+    assert list(points.columns.get_level_values("coords")) == ["x", "y", "z", "error"] * 2
+    assert points.attrs == {"unit": "mm"}
+    own = own_file(client, result, tmp_path)
+    pd.testing.assert_frame_equal(points[own.columns.to_list()], own, check_index_type=False)
+    pd.testing.assert_frame_equal(analysis.points(3, 7), points.iloc[3:7])
     data = analysis.to_xarray()
     assert list(data.space.values) == ["x", "y", "z"]
     assert (data.attrs["fps"], data.attrs["space_unit"]) == (30.0, "mm")
@@ -140,12 +142,12 @@ def test_points_in_space(client: Client, tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours, points[scorer, "tail", coord])
     np.testing.assert_array_equal(data.error[:, 0, 0], points[scorer, "snout", "error"])
     assert np.isnan(data.position[4]).all()
+    assert np.isnan(data.confidence).all()
 
 
-def test_where_there_are_no_points_it_is_said_what_to_do(client: Client) -> None:
-    for analysis in (client.run("invent-space", save_as_csv=False), client.run("sleep", time=0)):
-        with pytest.raises(ValueError, match="save_as_csv=True"):
-            analysis.points()
+def test_where_there_are_no_points_it_is_said(client: Client, video: str) -> None:
+    with pytest.raises(NotFound, match="no points in space"):
+        client.run("invent", video).points()
 
 
 @pytest.fixture

@@ -54,23 +54,20 @@ class InventSpace(Analysis):
 
     class Parameters(Parameters):
         frames: int = 20
-        save_as_csv: bool = True
 
     def run(self, job):
-        columns = pd.MultiIndex.from_product(
-            [[SCORER], ["snout", "tail"], ["x", "y", "z"]], names=["scorer", "bodyparts", "coords"]
-        )
-        random = np.random.default_rng(3)
-        table = pd.DataFrame(random.normal(size=(job.parameters.frames, 6)), columns=columns)
-        table.iloc[4] = np.nan
-        good = columns.set_levels(["error", "cameras", "z"], level="coords")
-        columns = pd.MultiIndex.from_product([[SCORER], ["snout", "tail"], ["error", "cameras"]], names=good.names)
-        quality = pd.DataFrame(random.random((job.parameters.frames, 4)), columns=columns)
-        files = {"csv_file": (table, "space.csv"), "quality_csv_file": (quality, "quality.csv")}
-        made = {"unit": "mm", "provenance": {"cameras": {"camera-1": {"video": {"fps": 30.0}}}}}
-        for field, (each, name) in files.items():
-            each.to_csv(job.scratch / name)
-            made[field] = job.scratch / name if job.parameters.save_as_csv else None
+        random, made = np.random.default_rng(3), {}
+        for field, coords in (("h5_file", ["x", "y", "z"]), ("quality_file", ["error", "cameras"])):
+            names = ["scorer", "bodyparts", "coords"]
+            columns = pd.MultiIndex.from_product([[SCORER], ["snout", "tail"], coords], names=names)
+            values = random.random((job.parameters.frames, len(columns))).astype(np.float32)
+            table = pd.DataFrame(values.astype(np.float64), columns=columns)
+            table.iloc[4] = np.nan
+            made[field] = job.scratch / f"{field}.h5"
+            table.to_hdf(made[field], key="df_with_missing", format="table", mode="w")
+        made["space_file"] = job.scratch / "invented.dlcp"
+        about = {"unit": "mm", "up": "z", "fps": 30.0}
+        compact.write_space(made["h5_file"], made["quality_file"], made["space_file"], job.parameters.frames, about)
         return made
 
 
