@@ -47,8 +47,8 @@ describe("a result", () => {
       ["Fps", "29.97", ""],
       ["Reprojection error", "median 0.4123 · p95 1.2", ""],
       ["Bodyparts", "snout, tail", ""],
-      ["Skeleton", "snout–tail", ""],
     ]);
+    expect(found.details.map((each) => [each.label, each.text])).toEqual([["Skeleton", "snout–tail"]]);
     expect(found.provenance).toEqual({ versions: {} });
   });
 
@@ -69,7 +69,7 @@ describe("a result", () => {
 
   it("has Python for the next cell where there are poses or points", () => {
     expect(asDataFrame("abc", { h5_file: "x" })).toBe(
-      'from dlc_jupyter import Client; poses = Client().analysis("abc").poses()',
+      'from dlc_jupyter import Client\nposes = Client().analysis("abc").poses()',
     );
     expect(asDataFrame("abc", { h5_file: "x", reprojection_error: {} })).toContain(".points()");
     expect(asDataFrame("abc", { csv_file: "x", sleep_time: 1 })).toBeNull();
@@ -110,7 +110,7 @@ describe("a file", () => {
       missing: null,
       notes: [],
     };
-    expect(kindOf(file("a.mp4", { media }))).toBe("640 × 480 · 29.97 fps · 20 s · 600 frames");
+    expect(kindOf(file("a.mp4", { media }))).toBe("20 s · 640 × 480 · 29.97 fps");
     expect(kindOf(file("day1DLC_full.pickle"))).toBe("all that the network found");
     expect(kindOf(file("day1DLC.h5"))).toBe("DeepLabCut's table");
     expect(kindOf(file("x.bin"))).toBe("application/octet-stream");

@@ -67,7 +67,7 @@ describe("the queue", () => {
       analysis("a", "succeeded", { started: "2026-01-01T00:00:00Z", finished: "2026-01-01T00:01:30Z" }),
       "done just now, took 2 min",
     ],
-    [analysis("a", "failed", { finished: "2026-01-01T00:01:30Z" }), "failed just now: select it to see why"],
+    [analysis("a", "failed", { finished: "2026-01-01T00:01:30Z" }), "failed just now"],
   ])("%# where it stands, in a few words", (each, words) => {
     expect(standing(each, Date.parse("2026-01-01T00:01:31Z"))).toBe(words);
   });

@@ -40,16 +40,25 @@ def _at_first(kind: type[widgets.Panel]) -> dict[str, Any]:
 #: The panels that there are, and what the traits of each are at first.
 TRAITS: Mapping[str, Mapping[str, Any]] = {each._panel.default_value: _at_first(each) for each in _CLASSES}
 
-#: Colours of JupyterLab's dark theme, for pages that are not JupyterLab's.
-DARK = """<style>
+#: Colours of JupyterLab's themes, for pages that are not JupyterLab's.
+THEMES = {
+    "light": """<style>
+:root {
+  --jp-ui-font-color1: rgba(0, 0, 0, 0.87); --jp-ui-font-color2: rgba(0, 0, 0, 0.54); --jp-layout-color1: #fff;
+  --jp-layout-color2: #eee; --jp-border-color2: #e0e0e0; --jp-brand-color1: #1976d2; --jp-brand-color2: #64b5f6;
+  --jp-success-color1: #388e3c; --jp-warn-color1: #f57c00; --jp-error-color1: #d32f2f; --jp-error-color2: #e57373;
+}
+</style>""",
+    "dark": """<style>
 :root {
   --jp-ui-font-color1: rgba(255, 255, 255, 0.87); --jp-ui-font-color2: rgba(255, 255, 255, 0.54);
-  --jp-layout-color1: #111; --jp-layout-color2: #212121; --jp-border-color2: #424242; --jp-brand-color1: #1976d2;
-  --jp-brand-color2: #64b5f6; --jp-success-color1: #66bb6a; --jp-warn-color1: #ffa726; --jp-error-color1: #d32f2f;
-  --jp-error-color2: #ef5350;
+  --jp-layout-color1: #111; --jp-layout-color2: #212121; --jp-border-color2: #616161; --jp-brand-color1: #1976d2;
+  --jp-brand-color2: #64b5f6; --jp-success-color1: #388e3c; --jp-warn-color1: #f57c00; --jp-error-color1: #d32f2f;
+  --jp-error-color2: #e57373;
 }
 body { background: #111; }
-</style>"""
+</style>""",
+}
 
 
 def open_panels(page: Page, server: Server, *names: str, dark: bool = False, **traits: Mapping[str, Any]) -> None:
@@ -63,8 +72,9 @@ def open_panels(page: Page, server: Server, *names: str, dark: bool = False, **t
     panels = {name: {**TRAITS[name], **traits.get(name, {})} for name in names}
     config = {"baseUrl": "/", "token": server.token}
     text = HARNESS.read_text().replace("CONFIG", json.dumps(config)).replace("PANELS", json.dumps(panels))
-    if dark:
-        text = text.replace("</head>", f"{DARK}</head>").replace("<body>", '<body data-jp-theme-light="false">')
+    theme = THEMES["dark" if dark else "light"]
+    body = f'<body data-jp-theme-light="{"false" if dark else "true"}">'
+    text = text.replace("</head>", f"{theme}</head>").replace("<body>", body)
 
     def answer(route: Route) -> None:
         name = route.request.url.rsplit("/", 1)[1]
@@ -145,11 +155,16 @@ class Notebook:
         self.page.locator('.jp-NotebookPanel [data-status="idle"]').first.wait_for()
         return self
 
-    def run_all(self) -> None:
-        """Run all cells, and wait for none of them."""
-        self.page.locator(".jp-CodeCell .cm-content").first.click()
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    def start(self) -> None:
+        """Run the first cell, and do not wait for it."""
+        self.page.locator(".jp-NotebookPanel .jp-CodeCell .cm-content").first.click()
+        self.page.keyboard.press("Control+Enter")
+
+    def run(self, cell: int) -> None:
+        """Run one cell, and wait until it has an output."""
+        self.page.locator(".jp-NotebookPanel .jp-CodeCell").nth(cell).locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+        self.output(cell).wait_for()
 
     def output(self, cell: int = 0) -> Locator:
         """Return what a cell shows below it."""

@@ -63,7 +63,7 @@ def test_a_wrong_value_is_told_at_its_field_and_a_right_one_starts_the_analysis(
     found = studio.client.result(started)
     expect(result.locator("dt", has_text="Frames").locator("+ dd").first).to_contain_text(str(found["frames"]))
     with page.expect_download() as download:
-        result.get_by_role("link", name="Download").filter(has_text="Download").first.click()
+        result.get_by_role("link", name="Download").first.click()
     assert Path(download.value.path()).stat().st_size > 0
 
 
@@ -236,7 +236,7 @@ function light(rgb) {
 }
 function poorContrast(within) {
   const poor = [];
-  for (const each of document.querySelectorAll(within + ' *')) {
+  for (const each of document.querySelectorAll(`:is(${within}) *`)) {
     const text = [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
     if (!text || !each.offsetParent || each.matches(':disabled, option')) continue;
     const layers = ['#fff'];
@@ -250,3 +250,69 @@ function poorContrast(within) {
   return poor;
 }
 """
+
+
+@pytest.fixture(scope="module")
+def results(studio: Server) -> dict[str, str]:
+    """Analyses of the demo's videos that have ended, by name."""
+    client = studio.client
+    by_name = {each["filename"]: each["file_id"] for each in client.files()}
+    video, cameras = by_name[demo.VIDEO.name], [by_name[each.name] for each in demo.VIDEOS_3D]
+    asked = {
+        "video": client.run("video", [video], model=demo.MODEL_NAME),
+        "label": client.run("label", [video], model=demo.MODEL_NAME, draw_skeleton=True, trailpoints=10),
+        "plot": client.run("plot", [video], model=demo.MODEL_NAME),
+        "triangulate": client.run("triangulate", cameras, model=demo.MODEL_3D_NAME),
+    }
+    for each in asked.values():
+        studio.succeed(each)
+    return {name: str(each) for name, each in asked.items()}
+
+
+@pytest.mark.parametrize("analysis", ["video", "label", "plot", "triangulate"])
+def test_a_result_is_shown_with_all_that_it_has(
+    studio: Server, page: Page, results: dict[str, str], analysis: str, picture: Callable[[Page, str], None]
+) -> None:
+    open_panels(page, studio, "result", result={"analysis_id": results[analysis]})
+    shown = page.get_by_role("region", name="Result")
+    expect(shown.get_by_role("heading", name="Files")).to_be_visible()
+    found = studio.client.result(results[analysis])
+    files = {each["file_id"]: each["filename"] for each in studio.client.files()}
+    for field, value in found.items():
+        if field.endswith("_file") and value:
+            expect(shown.get_by_label(f"Download {files[value]}").first).to_be_visible()
+    for each in found.get("notes", []):
+        expect(shown.get_by_text(each)).to_be_visible()
+    expect(shown.get_by_label("the Python", exact=True)).to_contain_text(results[analysis][:12])
+    page.wait_for_function("() => [...document.images].every((each) => each.complete && each.naturalWidth > 0)")
+    assert page.locator("img").count() == (5 if analysis == "plot" else 0)
+    films = page.locator("video")
+    assert films.count() == (1 if analysis == "label" else 0)
+    if analysis == "label":
+        page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
+        films.first.evaluate("(film) => film.play()")
+        page.wait_for_function("() => document.querySelector('video').currentTime > 0.2")
+        films.first.evaluate("(film) => { film.pause(); film.currentTime = 5; }")
+        page.wait_for_function("() => !document.querySelector('video').seeking")
+    picture(page, f"result_{analysis}")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everything_is_in_one_panel(
+    studio: Server, page: Page, results: dict[str, str], dark: bool, picture: Callable[[Page, str], None]
+) -> None:
+    open_panels(page, studio, "whole", dark=dark, whole={"analysis_id": results["video"]})
+    waits = [studio.client.run("sleep", [], time=300) for _ in range(2)]
+    expect(page.get_by_role("progressbar").first).to_be_visible()
+    page.get_by_role("checkbox", name=demo.VIDEO.name).check()
+    player = page.get_by_role("region", name="Player")
+    expect(player.locator("canvas").first).to_be_visible()
+    set_trait(page, "whole", "frame", 250)
+    page.wait_for_function("() => window.models.whole.get('frame') === 250")
+    page.wait_for_timeout(1500)
+    picture(page, "panel_dark" if dark else "panel")
+    page.add_script_tag(content=CONTRAST)
+    assert page.evaluate("() => poorContrast('.dlc-columns, .dlc-result-room')") == []
+    assert sticking_out(page) == []
+    for each in waits:
+        studio.client.cancel(each)

@@ -1,7 +1,7 @@
 /** What a stored file is, in a few words. */
 
 import type { Analysis, StoredFile } from "../../server/types";
-import { count, duration } from "../parts/wording";
+import { duration } from "../parts/wording";
 
 export type FileFilter = "videos" | "made" | "all";
 
@@ -54,7 +54,7 @@ export function kindOf(file: StoredFile): string {
   const { media } = file;
   if (media) {
     const rate = `${media.variable_rate ? "~" : ""}${Math.round(media.fps * 100) / 100} fps`;
-    return `${media.width} × ${media.height} · ${rate} · ${duration(media.duration)} · ${count(media.frames)} frames`;
+    return `${duration(media.duration)} · ${media.width} × ${media.height} · ${rate}`;
   }
   const known = KINDS.find(([name]) => name.test(file.filename));
   return known?.[1] ?? (isVideo(file) ? "video" : file.content_type);

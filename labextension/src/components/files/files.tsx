@@ -7,6 +7,7 @@ import type { Store } from "../../server/store";
 import type { StoredFile } from "../../server/types";
 import { Button } from "../parts/button";
 import { Confirm } from "../parts/confirm";
+import { BinIcon } from "../parts/icons";
 import { FileLink } from "../parts/file_link";
 import { Notice } from "../parts/notice";
 import { VirtualList } from "../parts/virtual_list";
@@ -124,10 +125,15 @@ function Row(props: {
       <span class="dlc-item-title" title={file.names.join("\n")}>
         {file.filename}
       </span>
-      <span class="dlc-faint dlc-item-more">
-        {bytes(file.size)} · {kindOf(file)} · {comesFrom(file, (id) => store.analysis(id))} {ago(file.created)}
-      </span>
-      {file.media?.missing && <span class="dlc-item-more dlc-warn">{file.media.missing}</span>}
+      {file.media?.missing ? (
+        <span class="dlc-item-more dlc-warn" title={file.media.missing}>
+          {bytes(file.size)} · lacks {file.media.missing}
+        </span>
+      ) : (
+        <span class="dlc-faint dlc-item-more">
+          {bytes(file.size)} · {kindOf(file)} · {comesFrom(file, (id) => store.analysis(id))} {ago(file.created)}
+        </span>
+      )}
     </span>
   );
   return (
@@ -148,7 +154,7 @@ function Row(props: {
       )}
       <span class="dlc-item-actions">
         <FileLink store={store} fileId={file.file_id} filename={file.filename} />
-        <Confirm verb="Delete" of={file.filename} run={props.remove} />
+        <Confirm verb="Delete" of={file.filename} sign={<BinIcon />} run={props.remove} />
       </span>
     </div>
   );

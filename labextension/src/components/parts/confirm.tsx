@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button } from "./button";
 
@@ -7,6 +8,8 @@ export function Confirm(props: {
   verb: string;
   /** What it is done to, for screen readers. */
   of: string;
+  /** What the button shows instead of the verb. */
+  sign?: ComponentChildren;
   run: () => void;
 }) {
   const [asking, setAsking] = useState(false);
@@ -27,7 +30,7 @@ export function Confirm(props: {
             setAsking(true);
           }}
         >
-          {props.verb}
+          {props.sign ?? props.verb}
         </Button>
       </span>
     );

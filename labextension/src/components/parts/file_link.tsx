@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { sentence } from "../../server/refusal";
 import type { Store } from "../../server/store";
 import { Button } from "./button";
+import { DownloadIcon } from "./icons";
 import { download } from "./source";
 
 /** "Download": a link where the page reaches the server, a button where the bytes come through the kernel. */
@@ -15,8 +16,9 @@ export function FileLink({ store, fileId, filename }: { store: Store; fileId: st
         href={store.server.address(`file/${fileId}`)}
         download={filename}
         aria-label={label}
+        title={label}
       >
-        Download
+        <DownloadIcon />
       </a>
     );
   }
@@ -31,7 +33,7 @@ export function FileLink({ store, fileId, filename }: { store: Store; fileId: st
           });
         }}
       >
-        Download
+        <DownloadIcon />
       </Button>
       {problem && <span class="dlc-bad">{problem}</span>}
     </>

@@ -27,7 +27,7 @@ export function Queue(props: {
   /** Called when somebody has selected one. */
   opened?: () => void;
   /** Pixels. */
-  height?: number;
+  height?: number | undefined;
 }) {
   const { store, selected } = props;
   const filter = useSignal<Filter>("all");
@@ -48,7 +48,7 @@ export function Queue(props: {
         <input
           type="search"
           class="dlc-input"
-          placeholder="Search: file, model, analysis …"
+          placeholder="Search …"
           aria-label="Search analyses"
           value={typed.value}
           onInput={(event) => {
@@ -153,6 +153,7 @@ function Row(props: {
         <span class="dlc-faint dlc-analysis-more">
           {typeof model === "string" && model ? `${model} · ` : ""}
           {standing(analysis)}
+          {analysis.state === "failed" && !props.selected && ": select it to see why"}
         </span>
         {analysis.state === "running" && (
           <ProgressBar value={fraction(analysis)} label={`Progress of ${analysis.analysis} of ${props.files}`} />
@@ -198,7 +199,7 @@ export function standing(analysis: Analysis, now = Date.now()): string {
     case "succeeded":
       return `done ${ago(analysis.finished ?? analysis.created, now)}${took(analysis)}`;
     case "failed":
-      return `failed ${ago(analysis.finished ?? analysis.created, now)}: select it to see why`;
+      return `failed ${ago(analysis.finished ?? analysis.created, now)}`;
     case "cancelled":
       return `cancelled ${ago(analysis.finished ?? analysis.created, now)}`;
   }

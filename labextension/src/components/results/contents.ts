@@ -22,27 +22,32 @@ export interface Contents {
   warnings: string[];
   files: ResultFile[];
   facts: Fact[];
+  /** Those that are there to be looked up. */
+  details: Fact[];
   provenance: unknown;
 }
 
 /** Fields that are told elsewhere, or by the files themselves. */
 const ELSEWHERE = new Set(["notes", "warnings", "provenance"]);
-/** What people look for first; the others follow in the result's own order. */
-const FIRST = [
-  "frames",
-  "fps",
-  "duration",
-  "found",
-  "reprojection_error",
-  "error",
-  "model",
-  "bodyparts",
-  "individuals",
-];
+/** What people look for first. */
+const FIRST = ["frames", "fps", "duration", "found", "reprojection_error", "error", "bodyparts", "individuals"];
+/** What is there to be looked up: of the video, of the programs, and what was asked for. */
+const LATER = new Set([
+  ...["width", "height", "codec", "variable_rate", "rows", "scorer", "model", "device", "deeplabcut_version"],
+  ...["torch_version", "poses_from", "points_from", "skeleton", "pcutoff", "method", "individual_order", "cameras"],
+  ...["frame_offset", "analysed_parts", "calibration", "axes", "unit", "unreadable_frames"],
+]);
 
 /** Take a result apart. @param meanings What its fields mean, as GET /schema says. */
 export function contents(result: Result, meanings: Record<string, string>): Contents {
-  const found: Contents = { notes: [], warnings: [], files: [], facts: [], provenance: result.provenance ?? null };
+  const found: Contents = {
+    notes: [],
+    warnings: [],
+    files: [],
+    facts: [],
+    details: [],
+    provenance: result.provenance ?? null,
+  };
   found.notes = sentences(result.notes);
   found.warnings = sentences(result.warnings);
   for (const [field, value] of Object.entries(result)) {
@@ -53,8 +58,13 @@ export function contents(result: Result, meanings: Record<string, string>): Cont
       continue;
     }
     const text = told(value);
-    if (text) found.facts.push({ field, label: labelOf(field), text, meaning });
+    const fact = { field, label: labelOf(field), text, meaning };
+    if (text) (LATER.has(field) || /^.+_(scorer|frames)$/.test(field) ? found.details : found.facts).push(fact);
   }
+  // Files are in the order in which they are described: that of each refers to the one before.
+  const described = Object.keys(meanings);
+  const order = ({ meaning }: ResultFile): number => described.findIndex((each) => meanings[each] === meaning);
+  found.files.sort((a, b) => order(a) - order(b));
   const place = ({ field }: Fact): number => (FIRST.includes(field) ? FIRST.indexOf(field) : FIRST.length);
   found.facts.sort((a, b) => place(a) - place(b));
   return found;
@@ -129,10 +139,10 @@ export function shownAs(file: Pick<StoredFile, "filename" | "content_type"> | un
   return /^video\/(mp4|webm)/.test(file.content_type) || /\.(mp4|webm)$/i.test(file.filename) ? "video" : null;
 }
 
-/** The Python with which the next cell has the poses, or the points in space; null where there are none. */
+/** The Python, two lines, with which the next cell has the poses, or the points in space; null where there are none. */
 export function asDataFrame(analysisId: string, result: Result): string | null {
   const has = (field: string): boolean => typeof result[field] === "string";
   if (!has("h5_file") && !has("poses_file") && !("poses_from" in result)) return null;
   const method = has("quality_file") || "reprojection_error" in result ? "points" : "poses";
-  return `from dlc_jupyter import Client; ${method} = Client().analysis("${analysisId}").${method}()`;
+  return `from dlc_jupyter import Client\n${method} = Client().analysis("${analysisId.slice(0, 12)}").${method}()`;
 }

@@ -24,13 +24,15 @@ export function Result(props: {
   store: Store;
   /** The analysis that is looked at; "" for none. */
   analysisId: Signal<string>;
+  /** What shows the poses over the video, where there is something. */
+  player?: ComponentChildren;
 }) {
   const { store, analysisId } = props;
   const analysis = store.analysis(analysisId.value);
   return (
     <section class="dlc-result" aria-label="Result">
       {analysis ? (
-        <Of key={analysis.analysis_id} store={store} analysis={analysis} analysisId={analysisId} />
+        <Of key={analysis.analysis_id} {...props} analysis={analysis} />
       ) : (
         <p class="dlc-empty">{absence(store, analysisId.value)}</p>
       )}
@@ -43,7 +45,7 @@ function absence(store: Store, id: string): string {
   return id ? `There is no analysis ${id.slice(0, 8)} (any more).` : "Select an analysis to see what came of it.";
 }
 
-function Of(props: { store: Store; analysis: Analysis; analysisId: Signal<string> }) {
+function Of(props: { store: Store; analysis: Analysis; analysisId: Signal<string>; player?: ComponentChildren }) {
   const { store, analysis, analysisId } = props;
   const { result, failure, problem } = useOutcome(store, analysis);
   const refused = useSignal("");
@@ -92,6 +94,8 @@ function Of(props: { store: Store; analysis: Analysis; analysisId: Signal<string
         </Notice>
       )}
       {state === "succeeded" && !result && !problem && <p class="dlc-faint">Loading …</p>}
+      {result && <Told result={result} />}
+      {props.player}
       {result && <Succeeded store={store} analysis={analysis} result={result} />}
       {state !== "queued" && <Log store={store} analysis={analysis} open={state === "failed"} />}
       <Fold label="Parameters">
@@ -118,17 +122,9 @@ function Head({ store, analysis }: { store: Store; analysis: Analysis }) {
   );
 }
 
-function Succeeded({ store, analysis, result }: { store: Store; analysis: Analysis; result: Found }) {
-  const meanings = store.schema.value?.[analysis.analysis]?.results ?? {};
-  const { notes, warnings, files, facts, provenance } = contents(result, meanings);
-  const python = asDataFrame(analysis.analysis_id, result);
-  const media = files.flatMap((each) => {
-    const file = store.file(each.fileId);
-    const shown = shownAs(file);
-    return file && shown ? [{ ...each, filename: file.filename, shown }] : [];
-  });
-  const films = media.filter((each) => each.shown === "video");
-  const pictures = media.filter((each) => each.shown === "picture");
+/** What one should know before one believes the rest. */
+function Told({ result }: { result: Found }) {
+  const { notes, warnings } = contents(result, {});
   return (
     <>
       {warnings.map((each) => (
@@ -141,6 +137,23 @@ function Succeeded({ store, analysis, result }: { store: Store; analysis: Analys
           {each}
         </Notice>
       ))}
+    </>
+  );
+}
+
+function Succeeded({ store, analysis, result }: { store: Store; analysis: Analysis; result: Found }) {
+  const meanings = store.schema.value?.[analysis.analysis]?.results ?? {};
+  const { files, facts, details, provenance } = contents(result, meanings);
+  const python = asDataFrame(analysis.analysis_id, result);
+  const media = files.flatMap((each) => {
+    const file = store.file(each.fileId);
+    const shown = shownAs(file);
+    return file && shown ? [{ ...each, filename: file.filename, shown }] : [];
+  });
+  const films = media.filter((each) => each.shown === "video");
+  const pictures = media.filter((each) => each.shown === "picture");
+  return (
+    <>
       {films.map((each) => (
         <Film key={each.field} store={store} fileId={each.fileId} filename={each.filename} caption={each.meaning} />
       ))}
@@ -160,7 +173,7 @@ function Succeeded({ store, analysis, result }: { store: Store; analysis: Analys
       {python !== null && (
         <>
           <h4>In the next cell</h4>
-          <CopyLine text={python} label="the line of Python" />
+          <CopyLine text={python} label="the Python" />
         </>
       )}
       {files.length > 0 && (
@@ -178,6 +191,11 @@ function Succeeded({ store, analysis, result }: { store: Store; analysis: Analys
           <h4>Numbers</h4>
           <Facts facts={facts} />
         </>
+      )}
+      {details.length > 0 && (
+        <Fold label="More numbers">
+          <Facts facts={details} />
+        </Fold>
       )}
       {provenance !== null && (
         <Fold label="Where it comes from">
@@ -224,7 +242,8 @@ function Facts({ facts }: { facts: readonly Fact[] }) {
 }
 
 function chosen(analysis: Analysis): Fact[] {
-  return contents(analysis.parameters, {}).facts;
+  const { facts, details } = contents(analysis.parameters, {});
+  return [...facts, ...details];
 }
 
 function Fold({ label, children }: { label: string; children: ComponentChildren }) {

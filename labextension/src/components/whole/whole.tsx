@@ -19,6 +19,9 @@ import { ServerStatus } from "./server_status";
 /** Pixels from which on there are two columns. */
 const WIDE = 720;
 
+/** Pixels of the queue where it stands beside files and form, which are about as high. */
+const TALL = 638;
+
 type Room = "files" | "start" | "analyses" | "result" | "models";
 
 export interface WholeProps {
@@ -83,6 +86,7 @@ export function Whole(props: WholeProps) {
   const queue = (
     <Queue
       store={store}
+      height={wide ? TALL : undefined}
       selected={analysisId}
       opened={() => {
         props.player.fileId.value = "";
@@ -90,10 +94,10 @@ export function Whole(props: WholeProps) {
       }}
     />
   );
-  const result = <Result store={store} analysisId={analysisId} />;
   const player = showsPoses(store.analysis(analysisId.value)) && (
     <Player store={store} analysisId={analysisId} {...props.player} />
   );
+  const result = <Result store={store} analysisId={analysisId} player={player} />;
   const tabs: Tab<Room>[] = [
     { name: "files", label: "Files", count: fileIds.value.length },
     { name: "start", label: "Start" },
@@ -127,27 +131,16 @@ export function Whole(props: WholeProps) {
             <div>
               <h3 class="dlc-room-head">Analyses</h3>
               {queue}
-              {result}
             </div>
           </div>
-          {player && (
-            <div class="dlc-player-room">
-              <h3 class="dlc-room-head">Poses over the video</h3>
-              {player}
-            </div>
-          )}
+          <div class="dlc-result-room">{result}</div>
         </>
       ) : (
         <Tabs label="DeepLabCut" chosen={room} tabs={tabs}>
           {room.value === "files" && videos}
           {room.value === "start" && launch}
           {room.value === "analyses" && queue}
-          {room.value === "result" && (
-            <>
-              {player}
-              {result}
-            </>
-          )}
+          {room.value === "result" && result}
           {room.value === "models" && <Models store={store} />}
         </Tabs>
       )}
