@@ -47,8 +47,8 @@ are named below. Every call may answer 403 (no token, or a wrong one), 500 (the 
 and 503 (the server cannot use its data folder).
 
 **From Python** the calls are methods of a client that needs nothing but Python: `from dlc_jupyter import Client`, then
-`client = Client()` in a notebook, which finds its server, and elsewhere `Client("http://localhost:8888", token="…")`, or
-`Client()` with `DLC_JUPYTER_URL` and `DLC_JUPYTER_TOKEN` in the environment.
+`client = Client()` in a notebook, which finds its server. Elsewhere it is `Client("http://localhost:8888", token="…")`,
+or `Client()` with `DLC_JUPYTER_URL` and `DLC_JUPYTER_TOKEN` in the environment.
 
 """
 

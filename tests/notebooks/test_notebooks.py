@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from dlc_jupyter import demo
 from tests.system.servers import Server, Site
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+README = NOTEBOOKS.parent / "README.md"
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 
 
@@ -29,8 +32,11 @@ def run(name: str, server: Server) -> Any:
     """Run a notebook in a folder below the server's root directory, and return it with its outputs."""
     folder = server.site.folder / name
     folder.mkdir()
-    shutil.copy(NOTEBOOKS / f"{name}.ipynb", folder)
-    notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+    return execute(nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4), folder, server)
+
+
+def execute(notebook: Any, folder: Path, server: Server) -> Any:
+    """Run a notebook's cells, in a kernel that knows no more of the server than one that Jupyter starts."""
     client = NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     found = {key: value for key, value in server.site.environment.items() if key.startswith("JUPYTER_")}
     return client.execute(env=os.environ | found)
@@ -102,6 +108,22 @@ class TestFromTopToBottom:
         assert "no warnings" in last(notebook, "reprojection_error")
         assert last(notebook, "analysis.points()").startswith("in mm")
         assert "keypoints" in last(notebook, "to_xarray")
+
+    def test_what_the_readme_shows(self, server: Server) -> None:
+        folder = server.site.folder / "readme"
+        folder.mkdir()
+        for day, video in enumerate((demo.VIDEO, *demo.VIDEOS_3D), 1):
+            shutil.copy(video, folder / f"day{day}.mp4")
+        [shown] = re.findall(r"```python\n(import dlc_jupyter\n.*?)```", README.read_text(), re.DOTALL)
+        notebook = nbformat.v4.new_notebook(
+            cells=[
+                nbformat.v4.new_code_cell(shown),
+                nbformat.v4.new_code_cell("batch.table(), len(poses), player.poses()"),
+            ]
+        )
+        told = last(execute(notebook, folder, server), "batch.table()")
+        assert told.count("succeeded") == 3
+        assert "600" in told
 
     def test_http_api(self, server: Server) -> None:
         notebook = run("http_api", server)
