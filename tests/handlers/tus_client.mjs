@@ -8,7 +8,7 @@ const { Upload } = createRequire(packages)("tus-js-client");
 const size = fs.statSync(path).size;
 const headers = { Authorization: `token ${token}` };
 
-/** Send the file; with `stopAt`, break off when so many bytes were sent. */
+/** Send the file; with `stopAt`, break off when so many bytes were sent: in small pieces, so that not all is sent then. */
 function send({ stopAt = Infinity, sha1, from, ...options }) {
   return new Promise((resolve, reject) => {
     let sent = 0;
@@ -18,7 +18,7 @@ function send({ stopAt = Infinity, sha1, from, ...options }) {
       headers,
       metadata,
       uploadSize: size,
-      chunkSize: Infinity,
+      chunkSize: stopAt < Infinity ? 1 << 20 : Infinity,
       retryDelays: Array(50).fill(100),
       onProgress: (done) => {
         sent = Math.max(sent, done);
