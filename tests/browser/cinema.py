@@ -178,6 +178,11 @@ class Seat:
     def look(self) -> Seen:
         return Seen(*self.canvas.evaluate(_LOOK), self.width)
 
+    def photograph(self, frame: int) -> Seen:
+        """Return what a person sees, whatever it is made of."""
+        png = self.canvas.screenshot(animations="disabled")
+        return Seen(frame, base64.b64encode(png).decode(), self.width)
+
     def watch(self, seconds: float) -> list[Seen]:
         return [Seen(*each, self.width) for each in self.canvas.evaluate(_WATCH, seconds)]
 

@@ -112,6 +112,17 @@ def test_every_speed_shows_the_poses_of_the_frame(sit: Sit, cinema: Cinema, page
         set_trait(page, "player", "playing", False)  # it may have come to the end by then
 
 
+def test_a_browser_without_video_frames_shows_the_right_ones_while_it_stands(
+    sit: Sit, cinema: Cinema, browsers: Callable[..., Page]
+) -> None:
+    page = browsers().new_page()
+    page.add_init_script("delete globalThis.VideoFrame")
+    seat = sit("uneven.mp4", on=page)
+    for frame in (0, 1, 100, 101, 99, 250, FRAMES - 1):
+        seat.go(frame)
+        wait_until(lambda frame=frame: wrong([seat.photograph(frame)], "uneven.mp4", cinema.poses["uneven.mp4"]) == [])
+
+
 def test_scrubbing_ends_at_the_frame_where_the_pointer_was_let_go(sit: Sit, cinema: Cinema, page: Page) -> None:
     seat = sit("long-gop.mp4")
     box = seat.player.locator(".dlc-timeline-box").bounding_box()
