@@ -24,9 +24,11 @@ from dlc_jupyter.pose.frames import Batch
 
 # H.264 with a colour plane of half the size wants even sides. The colours are marked for what they are, for players
 # that guess by the size of the picture otherwise.
-_FILTER = "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+_FILTER = "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix={}:out_range=tv,format=yuv420p"
 _H264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-_H264 += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv", "-an"]
+_H264 += ["-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv", "-an"]
+#: How a video is marked in which a matrix has made bytes of colours.
+_MARKS = {"bt709": "bt709", "bt601": "smpte170m"}
 
 #: How much Linux lets a pipe hold for anybody (/proc/sys/fs/pipe-max-size), in bytes: about a picture.
 _PIPE = 1 << 20
@@ -60,14 +62,24 @@ class Encoder:
         The MP4 file.
     fps : Fraction
         Frames per second.
+    matrix : str, optional
+        How colours become bytes: ``bt709``, or ``bt601``, which is what OpenCV takes all video for.
     more : sequence of str, optional
         Further options of ffmpeg for what it writes.
     what : str, optional
         What is written, as errors call it.
     """
 
-    def __init__(self, target: Path, fps: Fraction, *, more: Sequence[str] = (), what: str = "labelled video") -> None:
-        self._target, self._fps, self._more, self._what = target, fps, more, what
+    def __init__(
+        self,
+        target: Path,
+        fps: Fraction,
+        *,
+        matrix: str = "bt709",
+        more: Sequence[str] = (),
+        what: str = "labelled video",
+    ) -> None:
+        self._target, self._fps, self._matrix, self._more, self._what = target, fps, matrix, more, what
         self._log = target.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
         self.written = 0
@@ -76,7 +88,7 @@ class Encoder:
         """Start ffmpeg, for pictures of this size. It ends with the thread that starts it."""
         command = [find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
         command += ["-f", "rawvideo", "-pix_fmt", "bgr24", "-video_size", f"{width}x{height}"]
-        command += ["-framerate", str(self._fps), "-i", "pipe:0", "-vf", _FILTER, *_H264]
+        command += ["-framerate", str(self._fps), "-i", "pipe:0", *_coded(self._matrix)]
         command += [*self._more, str(self._target)]
         self._process = _popen(command, self._log, stdin=subprocess.PIPE, bufsize=0)
         assert self._process.stdin is not None
@@ -174,6 +186,11 @@ class Writer:
                 self._release(batch)  # also after a failure: whoever waits for a buffer must get on to hear of it
 
 
+def _coded(matrix: str) -> list[str]:
+    """Return the options by which ffmpeg writes H.264 of pictures of any form."""
+    return ["-vf", _FILTER.format(matrix), *_H264, "-colorspace", _MARKS[matrix]]
+
+
 def make_playable(source: Path, target: Path) -> None:
     """Write a video of another program's in the form that browsers play: encoded anew only where it must be.
 
@@ -185,7 +202,7 @@ def make_playable(source: Path, target: Path) -> None:
     with av.open(str(source)) as container:
         context = container.streams.video[0].codec_context
         as_it_is = (context.name, context.pix_fmt) == ("h264", "yuv420p")
-    how = ["-c", "copy", "-movflags", "+faststart", "-an"] if as_it_is else ["-vf", _FILTER, *_H264]
+    how = ["-c", "copy", "-movflags", "+faststart", "-an"] if as_it_is else _coded("bt709")
     command = [find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i", str(source), *how]
     log = target.with_suffix(".log")
     if _popen([*command, str(target)], log).wait() != 0:

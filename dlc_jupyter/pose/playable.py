@@ -4,7 +4,7 @@ Either its pictures are copied, without loss, into an MP4 file in which the firs
 their bytes. Or OpenCV decodes it, as it does for DeepLabCut, and its pictures are encoded anew: frame k is shown at
 k / fps, whatever the container said, so that missing, equal and odd times, rotation, stretched pixels and edit lists do
 not matter any more, and there is a key frame every 12 frames. That is proven by decoding it: every picture must be
-nearer to the one that it was made of than to those before and behind it.
+nearer to the one that it was made of than to those before and behind it (`_Comparison`).
 """
 
 from __future__ import annotations
@@ -40,9 +40,12 @@ _ALL, _WINDOWS, _WINDOW = 20_000, 100, 200
 _SMALL, _DIFFERENT = (160, 120), 0.2
 #: The share of wrong frames that coding noise explains where hardly anything moves.
 _NOISE = 0.001
+#: How many frames are compared together, and how many at least say what coding does to what stands still.
+_TOGETHER, _FEWEST = 48, 4
 
 _WHAT = "playable video"
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
+Shades = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,9 @@ def encoded(source: Path, media: Media, target: Path, scratch: Path, progress: C
     fps = Fraction(CLOCK, step)
     small = _Small(scratch / "small.raw", media.frames)
     with small:
-        frames, dark = _encode(source, media, Encoder(target, fps, more=_SCRUBBED, what=_WHAT), small, progress)
+        frames, dark = _encode(
+            source, media, Encoder(target, fps, matrix="bt601", more=_SCRUBBED, what=_WHAT), small, progress
+        )
     check_playable(target, frames, _WHAT)
     found = look(target)
     if not found or not found.timing or found.timing.times != range(0, frames * step, step):
@@ -279,39 +284,84 @@ def shrunk(picture: Picture) -> Picture:
 
 def _check(video: Path, frames: int, size: tuple[int, int], small: _Small, progress: Callable[[int], None]) -> int:
     """Hold what was encoded against what it was made of; return how many frames were looked at."""
+    comparison, capture, read = _Comparison(small), cv2.VideoCapture(str(video)), 0
     width, height = size
-    of_source, capture = small.read(), cv2.VideoCapture(str(video))
-    read = checked = told = wrong = 0
-    first_wrong = None
     try:
         while capture.grab():
             number, read = read, read + 1
             progress(read)
-            own = of_source(number) if small.wants(number) else None
-            if own is None:
-                continue
-            found, picture = capture.retrieve()
-            if not found:
-                break
-            checked += 1
-            near = [each for each in (of_source(number - 1), of_source(number + 1)) if each is not None]
-            if not near or min(_difference(own, each) for each in near) <= _DIFFERENT:
-                continue
-            told += 1
-            made = shrunk(picture[:height, :width])
-            if _difference(made, own) >= min(_difference(made, each) for each in near):
-                wrong, first_wrong = wrong + 1, number if first_wrong is None else first_wrong
+            if small.wants(number):
+                found, picture = capture.retrieve()
+                if not found:
+                    break
+                comparison.add(number, shrunk(picture[:height, :width]))
     finally:
         capture.release()
     if read != frames:
         raise _not_the_same(f"{read} of its {frames} frames can be decoded")
-    if wrong > max(1, told * _NOISE):
-        raise _not_the_same(f"{wrong} of {told} frames are others, the first one frame {first_wrong}")
-    return checked
+    comparison.conclude()
+    return comparison.checked
 
 
-def _difference(one: Picture, other: Picture) -> float:
-    return float(cv2.norm(one, other, cv2.NORM_L1)) / one.size
+class _Comparison:
+    """Tells which frame of the source each frame is, by how it differs from its own.
+
+    What coding does to a picture that stands still is the same from frame to frame, and may be more than what moves: it
+    is left out, as the mean difference of some frames that follow each other. Of what is left, the part that lies
+    towards a neighbour of the own frame says which of both it is: 0 the own one, 1 the neighbour.
+
+    Attributes
+    ----------
+    checked : int
+        How many frames were looked at.
+    """
+
+    def __init__(self, small: _Small) -> None:
+        self._of_source = small.read()
+        self._pending: list[tuple[int, Shades]] = []
+        self._still: Shades | float = 0.0
+        self._told = self._wrong = self.checked = 0
+        self._first_wrong: int | None = None
+
+    def add(self, number: int, made: Picture) -> None:
+        """Take a frame that was encoded."""
+        own = self._of_source(number)
+        if own is None:
+            raise _not_the_same(f"it has a frame {number} more")
+        if self._pending and self._pending[-1][0] != number - 1:
+            self._compare()
+            self._still = 0.0
+        self._pending.append((number, made.astype(np.float32) - own))
+        self.checked += 1
+        if len(self._pending) == _TOGETHER:
+            self._compare()
+
+    def conclude(self) -> None:
+        """Refuse, when all were taken, what is not just the source's frames."""
+        self._compare()
+        if self._wrong > max(1, self._told * _NOISE):
+            which = f"{self._wrong} of {self._told} frames are others, the first one frame {self._first_wrong}"
+            raise _not_the_same(which)
+
+    def _compare(self) -> None:
+        if len(self._pending) >= _FEWEST:
+            self._still = np.mean([difference for _, difference in self._pending], axis=0)
+        for number, difference in self._pending:
+            towards = list(self._towards_neighbours(number))
+            if towards and min(float(abs(each).mean()) for each in towards) > _DIFFERENT:
+                self._told += 1
+                moved = difference - self._still
+                if max(float((moved * each).sum() / (each * each).sum()) for each in towards) >= 0.5:
+                    self._wrong += 1
+                    self._first_wrong = number if self._first_wrong is None else self._first_wrong
+        self._pending.clear()
+
+    def _towards_neighbours(self, number: int) -> Iterator[Shades]:
+        own = self._of_source(number)
+        for neighbour in (number - 1, number + 1):
+            other = self._of_source(neighbour)
+            if own is not None and other is not None:
+                yield other.astype(np.float32) - own
 
 
 def _not_the_same(why: str) -> AnalysisFailed:
