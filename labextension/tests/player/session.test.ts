@@ -176,6 +176,25 @@ describe("a video that does not play", () => {
     expect([session.phase.value, session.pictures.making.value]).toEqual(["ready", ""]);
   });
 
+  it("is encoded anew for quick scrubbing, and that copy is played from then on", async () => {
+    const server = new Server({
+      "file/film/playback": DIRECT,
+      "file/copy/playback": DIRECT,
+      analysis: { analysis_id: "made" },
+      "analysis/made/status": analysis("made", "succeeded", { analysis: "playable" }),
+      "analysis/made": { video_file: "copy" },
+    });
+    const session = await open(server);
+    expect(session.pictures.original).toBe(true);
+    await session.pictures.make(true);
+    expect(server.sent).toEqual([{ analysis: "playable", file_id: "film", how: "proxy" }]);
+    await vi.waitFor(() => {
+      expect(session.pictures.original).toBe(false);
+    });
+    server.answers["file/film/playback"] = { ...DIRECT, playable_file: "copy" };
+    expect((await open(server)).pictures.played.value?.playback.fileId).toBe("copy");
+  });
+
   it("says why no copy could be made", async () => {
     const failed = { message: "It has failed.", reason: "failed" };
     const error = { type: "X", message: "The video is damaged.", hint: "Record it anew." };

@@ -46,7 +46,7 @@ export function Missing({ session }: { session: Session }) {
     <>
       {making ? (
         <Notice kind="info">
-          A copy of the video that browsers play is being made: {analysis ? standing(analysis) : "starting …"}
+          A copy of the video to be played here is being made: {analysis ? standing(analysis) : "starting …"}
           <ProgressBar value={analysis ? fraction(analysis) : null} label="Progress of the playable copy" />
         </Notice>
       ) : (

@@ -20,6 +20,8 @@ export function Options(props: {
   space: boolean;
   /** Whether there are pictures that can be brighter. */
   pictures: boolean;
+  /** Have a copy made that is scrubbed more quickly; null where there is one, or none can be. */
+  smooth: (() => void) | null;
 }) {
   const { look, threshold, points, space } = props;
   const change = (some: Partial<Look>): void => {
@@ -103,6 +105,15 @@ export function Options(props: {
               change({ brightness });
             }}
           />
+        )}
+        {props.smooth && (
+          <Button
+            kind="quiet"
+            title="Make a copy with more key frames: it takes some time, and room on the server's disk."
+            onClick={props.smooth}
+          >
+            Scrub faster …
+          </Button>
         )}
         {individuals.length > 1 && (
           <label class="dlc-option">

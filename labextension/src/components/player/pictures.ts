@@ -41,10 +41,12 @@ export class Pictures {
     if (!this.store.server.direct) {
       this.why.value =
         "The page reaches the server only through the notebook's kernel: the poses are shown without the video.";
+    } else if (playback.playableFile) {
+      // Somebody has asked for it: because a browser did not play the video, or for quicker scrubbing.
+      await this.playFile(playback.playableFile);
     } else if (playback.direct) {
       this.play(playback);
-    } else if (playback.playableFile) {
-      await this.playFile(playback.playableFile);
+      if (playback.making) this.watch(playback.making);
     } else {
       this.why.value = playback.why || "Browsers do not play this video.";
       if (playback.making) this.watch(playback.making);
@@ -58,12 +60,21 @@ export class Pictures {
     this.played.value = null;
   }
 
-  /** Have a copy made, and play it when it is there. */
-  async make(): Promise<void> {
+  /** Whether the video itself is played, so that a copy with more key frames would be scrubbed more quickly. */
+  get original(): boolean {
+    return this.played.value?.playback.fileId === this.fileId;
+  }
+
+  /**
+   * Have a copy made, and play it when it is there.
+   *
+   * @param anew Encode it anew, though its pictures could be copied.
+   */
+  async make(anew = false): Promise<void> {
     const current = this.played.peek();
     const copied = this.copyFailed || (current !== null && current.playback.fileId !== this.fileId);
     try {
-      const request = { analysis: "playable", file_id: this.fileId, ...(copied ? { how: "proxy" } : {}) };
+      const request = { analysis: "playable", file_id: this.fileId, ...(copied || anew ? { how: "proxy" } : {}) };
       this.watch(await launch(this.store, request));
     } catch (error) {
       this.why.value = sentence(error);

@@ -178,6 +178,13 @@ function Ready(props: PlayerProps & { session: Session }) {
             lines={skeleton.length > 0}
             space={session.space}
             pictures={session.pictures.played.value !== null}
+            smooth={
+              session.pictures.original && !session.pictures.making.value
+                ? () => {
+                    void session.pictures.make(true);
+                  }
+                : null
+            }
           />
           <details
             class="dlc-traces-fold"

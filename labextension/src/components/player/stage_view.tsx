@@ -70,7 +70,7 @@ export function StageView(props: { session: Session; cast: Cast | null; look: Lo
       style={{ aspectRatio: `${width} / ${height}`, "--dlc-aspect": String(width / height) }}
     >
       {played && (
-        <video key={played.address} ref={video} muted playsInline preload="auto" tabIndex={-1} aria-hidden="true" />
+        <video key={played.address} ref={video} muted playsInline preload="metadata" tabIndex={-1} aria-hidden="true" />
       )}
       <canvas
         ref={canvas}

@@ -135,6 +135,8 @@ export class VideoDriver implements Driver {
 
   private show(frame: number, picture: VideoFrame | null): void {
     this.frame = frame;
+    // Reading ahead waits until the first picture is there: poses share the connection.
+    if (this.video.preload !== "auto") this.video.preload = "auto";
     this.listener.shown(frame, picture);
   }
 
