@@ -49,7 +49,7 @@ def outputs(notebook: Any) -> list[str]:
         each = [
             output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", [])
         ]
-        shown.append("\n".join(each))
+        shown.append("".join(each))
     return shown
 
 
