@@ -9,7 +9,6 @@ before is shown at the edit's beginning, and the end of an edit is rounded to th
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,9 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dlc_jupyter.pose.containers import is_torn
+from dlc_jupyter.pose.movie_boxes import Unclear, boxes, content, inside, needed, numbers, places
 
-#: The largest table of contents that is read, in bytes; two hours at 60 frames a second have 4 MB.
-_MOST_TABLE = 1 << 28
 #: Most pictures: two days at 100 frames a second.
 _MOST_FRAMES = 20_000_000
 
@@ -33,10 +31,6 @@ _TURNS: dict[tuple[float, ...], int] = {
     (-1, 0, 0, -1): 180,
     (0, -1, 1, 0): 270,
 }
-
-
-class Unclear(ValueError):
-    """The file's table of contents cannot be read, or is of a kind that is not known here; a clause that says why."""
 
 
 class NoPictures(Unclear):
@@ -107,28 +101,28 @@ def read_movie(path: Path) -> Movie:
 
 
 def _read(file: BinaryIO, path: Path) -> Movie:
-    places = list(_places(file, path.stat().st_size))
-    tables = [(begin, end) for kind, begin, end in places if kind == b"moov"]
+    outer = list(places(file, path.stat().st_size))
+    tables = [(begin, end) for kind, begin, end in outer if kind == b"moov"]
     if not tables:
         raise Unclear("it has no table of contents")
-    movie = _bytes(file, *tables[0])
+    movie = content(file, *tables[0])
     head, track, extends = None, None, None
-    for kind, body in _boxes(movie):
+    for kind, body in boxes(movie):
         if kind == b"mvhd":
             head = body
         elif kind == b"trak" and track is None and _is_video(body):
             track = _Track(body)
         elif kind == b"mvex":
-            extends = dict(_trex(each) for name, each in _boxes(body) if name == b"trex")
+            extends = dict(_trex(each) for name, each in boxes(body) if name == b"trex")
         elif kind == b"cmov":
             raise Unclear("its table of contents is compressed")
     if head is None or track is None:
         raise NoPictures("there are no pictures in its table of contents")
     moved = track.samples()
     if extends is not None:
-        fragments = ((begin, end) for kind, begin, end in places if kind == b"moof")
-        moved.extend(_Fragments(track.number, extends, moved.end).read(_bytes(file, *each) for each in fragments))
-        if any(kind == b"sidx" for kind, *_place in places):
+        fragments = ((begin, end) for kind, begin, end in outer if kind == b"moof")
+        moved.extend(_Fragments(track.number, extends, moved.end).read(content(file, *each) for each in fragments))
+        if any(kind == b"sidx" for kind, *_place in outer):
             track.doubts.append("it is a stream's recording, whose index has times of its own")
     if is_torn(path):
         track.doubts.append("the end of the file is missing")
@@ -177,79 +171,11 @@ def _described(track: _Track, head: memoryview, samples: _Samples, *, fragmented
     )
 
 
-# -- boxes -------------------------------------------------------------------------------------------------------------
-
-
-def _places(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the type of each outermost box, and where in the file its content begins and ends."""
-    at = 0
-    while at + 8 <= size:
-        file.seek(at)
-        head = file.read(16)
-        length, kind = struct.unpack_from(">I4s", head)
-        begin = at + 8
-        if length == 1:
-            length, begin = struct.unpack_from(">Q", head, 8)[0], at + 16
-        end = at + length if length else size
-        if end < begin:
-            return  # no box: the rest is damaged
-        yield kind, begin, end
-        at = end
-
-
-def _bytes(file: BinaryIO, begin: int, end: int) -> memoryview:
-    if end - begin > _MOST_TABLE:
-        raise Unclear("its table of contents is too large")
-    file.seek(begin)
-    found = file.read(end - begin)
-    if len(found) < end - begin:
-        raise Unclear("its table of contents is cut off")
-    return memoryview(found)
-
-
-def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield the type and the content of each box in another one."""
-    at = 0
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        begin = at + 8
-        if length == 1:
-            length, begin = struct.unpack_from(">Q", data, begin)[0], at + 16
-        end = at + length if length else len(data)
-        if not begin <= end <= len(data):
-            raise Unclear("its table of contents is damaged")
-        yield kind, data[begin:end]
-        at = end
-
-
-def _inside(data: memoryview, *path: bytes) -> memoryview | None:
-    """Return the content of a box in a box …; None where there is none."""
-    for wanted in path:
-        found = next((body for kind, body in _boxes(data) if kind == wanted), None)
-        if found is None:
-            return None
-        data = found
-    return data
-
-
-def _needed(data: memoryview, *path: bytes) -> memoryview:
-    found = _inside(data, *path)
-    if found is None:
-        raise Unclear("its table of contents is not complete")
-    return found
-
-
-def _numbers(data: memoryview, code: str = "I") -> array[int]:
-    """Return all big-endian numbers in some bytes: ``I`` 32 bits unsigned, ``i`` signed, ``H`` 16 bits."""
-    found: array[int] = array(code)
-    found.frombytes(data[: len(data) // found.itemsize * found.itemsize])
-    if sys.byteorder == "little":
-        found.byteswap()
-    return found
+# -- what is shown how -------------------------------------------------------------------------------------------------
 
 
 def _is_video(track: memoryview) -> bool:
-    handler = _inside(track, b"mdia", b"hdlr")
+    handler = inside(track, b"mdia", b"hdlr")
     return handler is not None and bytes(handler[8:12]) == b"vide"
 
 
@@ -289,15 +215,15 @@ class _Track:
     """The box ``trak`` of the pictures. Its `doubts` say, as clauses, why others may be decoded than are listed."""
 
     def __init__(self, body: memoryview) -> None:
-        self.head = _needed(body, b"tkhd")
+        self.head = needed(body, b"tkhd")
         self.number = struct.unpack_from(">I", self.head, 20 if self.head[0] else 12)[0]
-        media = _needed(body, b"mdia", b"mdhd")
+        media = needed(body, b"mdia", b"mdhd")
         self.timescale, self.duration = struct.unpack_from(">IQ" if media[0] else ">II", media, 20 if media[0] else 12)
         if not self.timescale:
             raise Unclear("its clock does not run")
-        self._table = _needed(body, b"mdia", b"minf", b"stbl")
-        self._edits = _inside(body, b"edts", b"elst")
-        entries = _needed(self._table, b"stsd")
+        self._table = needed(body, b"mdia", b"minf", b"stbl")
+        self._edits = inside(body, b"edts", b"elst")
+        entries = needed(self._table, b"stsd")
         kinds = struct.unpack_from(">I", entries, 4)[0]
         length, code = struct.unpack_from(">I4s", entries, 8)
         self.codec = code.decode("latin-1")
@@ -308,9 +234,9 @@ class _Track:
         self._more(entry[86:])
         self.doubts = [*(["its pictures are of several kinds"] if kinds != 1 else []), *self._gaps()]
 
-    def _more(self, boxes: memoryview) -> None:
+    def _more(self, within: memoryview) -> None:
         try:
-            for kind, body in _boxes(boxes):
+            for kind, body in boxes(within):
                 if kind == b"avcC":
                     self.profile = body[1]
                 elif kind == b"pasp":
@@ -320,22 +246,22 @@ class _Track:
             return  # QuickTime has other things there, too
 
     def _gaps(self) -> Iterator[str]:
-        keys = _inside(self._table, b"stss")
+        keys = inside(self._table, b"stss")
         if keys is not None and len(keys) >= 12 and struct.unpack_from(">I", keys, 8)[0] != 1:
             yield "it does not begin with a picture that can be decoded by itself"
-        sizes = _inside(self._table, b"stsz")
-        if sizes is not None and not struct.unpack_from(">I", sizes, 4)[0] and 0 in _numbers(sizes[12:]):
+        sizes = inside(self._table, b"stsz")
+        if sizes is not None and not struct.unpack_from(">I", sizes, 4)[0] and 0 in numbers(sizes[12:]):
             yield "some of its pictures are empty"
 
     def samples(self) -> _Samples:
         """Return the pictures of the table of contents itself."""
-        counted = _inside(self._table, b"stsz")
+        counted = inside(self._table, b"stsz")
         if counted is None:
-            counted = _needed(self._table, b"stz2")
+            counted = needed(self._table, b"stz2")
         number = struct.unpack_from(">I", counted, 8)[0]
         if number > _MOST_FRAMES:
             raise Unclear("it lists too many pictures")
-        steps = _numbers(_needed(self._table, b"stts")[8:])
+        steps = numbers(needed(self._table, b"stts")[8:])
         counts, deltas = steps[0::2], steps[1::2]
         if sum(counts) != number or any(delta > 1 << 31 for delta in deltas):
             raise Unclear("it does not say when each picture is shown")
@@ -346,11 +272,11 @@ class _Track:
         else:
             decoded = accumulate(chain([0], islice(_expanded(deltas, counts), number - 1)))
         last, end = deltas[-1], sum(count * delta for count, delta in zip(counts, deltas, strict=True))
-        offsets = _inside(self._table, b"ctts")
+        offsets = inside(self._table, b"ctts")
         if offsets is None:
             return _Samples(array("q", decoded), end, last)
         # The offsets are signed, whatever the version of the box says: so does FFmpeg take them.
-        pairs = _numbers(offsets[8:], "i")
+        pairs = numbers(offsets[8:], "i")
         counts, moved = pairs[0::2], pairs[1::2]
         if sum(counts) < number or min(counts) < 0:
             raise Unclear("it does not say when each picture is shown")
@@ -419,7 +345,7 @@ class _Fragments:
     def read(self, fragments: Iterable[memoryview]) -> _Samples:
         """Return all of them."""
         for fragment in fragments:
-            for kind, body in _boxes(fragment):
+            for kind, body in boxes(fragment):
                 if kind == b"traf":
                     self._add(body)
             if len(self._made.times) > _MOST_FRAMES:
@@ -427,16 +353,16 @@ class _Fragments:
         return self._made
 
     def _add(self, body: memoryview) -> None:
-        head = _needed(body, b"tfhd")
+        head = needed(body, b"tfhd")
         flags, track = struct.unpack_from(">II", head)
         if track != self._track:
             return
         at = 8 + 8 * bool(flags & 1) + 4 * bool(flags & 2)
         default = struct.unpack_from(">I", head, at)[0] if flags & 8 else self._default
-        begun = _inside(body, b"tfdt")
+        begun = inside(body, b"tfdt")
         if begun is not None:
             self._made.end = struct.unpack_from(">Q" if begun[0] else ">I", begun, 4)[0]
-        for kind, run in _boxes(body):
+        for kind, run in boxes(body):
             if kind == b"trun":
                 self._add_run(run, default)
 
@@ -447,11 +373,11 @@ class _Fragments:
         width = sum(fields)
         if count > _MOST_FRAMES or len(run) - at < 4 * width * count:
             raise Unclear("its table of contents is damaged")
-        numbers = _numbers(run[at : at + 4 * width * count], "i")
-        lengths: Iterable[int] = numbers[0::width] if fields[0] else repeat(default, count)
+        values = numbers(run[at : at + 4 * width * count], "i")
+        lengths: Iterable[int] = values[0::width] if fields[0] else repeat(default, count)
         decoded = array("q", accumulate(chain([self._made.end], lengths)))
         end = decoded.pop()
-        shown = array("q", map(add, decoded, numbers[width - 1 :: width])) if fields[3] else decoded
+        shown = array("q", map(add, decoded, values[width - 1 :: width])) if fields[3] else decoded
         if decoded:
             self._made.last = end - decoded[-1]
         self._made.times.extend(shown)

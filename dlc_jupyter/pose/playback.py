@@ -18,7 +18,8 @@ from operator import sub, truediv
 from pathlib import Path
 from typing import Any, Literal
 
-from dlc_jupyter.pose.movie import Movie, NoPictures, Unclear, read_movie
+from dlc_jupyter.pose.movie import Movie, NoPictures, read_movie
+from dlc_jupyter.pose.movie_boxes import Unclear
 
 Play = Literal["direct", "remux", "proxy"]
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dlc_jupyter.pose.movie import NoPictures, Unclear, read_movie
+from dlc_jupyter.pose.movie import NoPictures, read_movie
+from dlc_jupyter.pose.movie_boxes import Unclear
 from tests.pose import videos
 from tests.pose.movies import MORE, X264
 
