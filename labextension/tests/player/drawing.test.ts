@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { BUCKETS, drawPoses, type Scene } from "../../src/components/player/drawing";
 import { castOf, USUAL, type Look } from "../../src/components/player/look";
-import { extentOf, Orbit } from "../../src/components/player/orbit";
+import { extentOf, gridStep, Orbit } from "../../src/components/player/orbit";
 import { POINTS } from "./poses";
 
 /** What was drawn on it, in words. */
@@ -107,6 +107,10 @@ describe("a scene in space", () => {
     expect(middle[0]).toBeCloseTo(0.5, 1);
     expect([middle[1], radius]).toEqual([2, expect.closeTo(1, 1)]);
     expect(extentOf(new Float32Array(4).fill(NaN))).toEqual({ middle: [0, 0, 0], radius: 1 });
+  });
+
+  it("has a grid of round numbers", () => {
+    expect([gridStep(40), gridStep(41), gridStep(0.9), gridStep(333)]).toEqual([10, 20, 0.5, 100]);
   });
 
   it("is seen from where the camera stands: the middle in the middle, up is up, near is large", () => {

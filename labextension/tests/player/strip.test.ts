@@ -42,6 +42,12 @@ describe("the strip of likelihoods", () => {
     expect([...found]).toEqual([50, 70, 10, 30]);
   });
 
+  it("is made of the poses where there is no overview, however wide columns are", async () => {
+    const poses = await opened(4096);
+    const found = columns({ overview: null, poses, rate: rateLikelihood }, [0], { from: 0, to: 4096 }, 2);
+    expect([...found]).toEqual([0, 0]);
+  });
+
   it("is quiet above the threshold, loud below, and empty where nothing is known", () => {
     const ramp = likelihoodRamp(0.6);
     const pixels = new Uint8ClampedArray(12);

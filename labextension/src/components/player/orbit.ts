@@ -5,6 +5,8 @@ import { BUCKETS } from "./drawing";
 
 export interface SpaceScene extends Pick<FlatScene, "cast" | "look" | "radius"> {
   at: At;
+  /** Of lengths; "" where it is not known. */
+  unit: string;
   /** Points with a larger error, in pixels, are not drawn; 0: all are. */
   mostError: number;
 }
@@ -42,6 +44,13 @@ export function extentOf(values: Float32Array, mostError = 0): Extent {
     return (low + high) / 2;
   }) as [number, number, number];
   return { middle, radius: radius > 0 ? radius : 1 };
+}
+
+/** How far the lines of the grid are apart: a round number, so that four of them are about as long as the scene. */
+export function gridStep(radius: number): number {
+  const power = 10 ** Math.floor(Math.log10(radius / 4));
+  const step = [1, 2, 5, 10].find((each) => each * power >= radius / 4) ?? 10;
+  return Number((step * power).toPrecision(1));
 }
 
 /** A camera that looks at the middle of the scene from a direction and a distance. */
@@ -105,7 +114,7 @@ export class SpacePainter {
 
   draw(g: CanvasRenderingContext2D, frame: number, scene: SpaceScene, extent: Extent, ink: string): void {
     this.orbit.look(g.canvas.width, g.canvas.height, extent);
-    this.floor(g, extent, ink);
+    this.floor(g, extent, ink, scene.unit);
     if (scene.look.trail > 0) this.trails(g, frame, scene);
     const here = scene.at(frame);
     if (!here) return;
@@ -113,7 +122,7 @@ export class SpacePainter {
     if (this.spots.length < 3 * points) this.spots = new Float32Array(3 * points);
     for (let point = 0; point < points; point++) this.place(here.values, here.at + SIZE * point, scene, 3 * point);
     if (scene.look.skeleton) this.bones(g, scene);
-    this.dots(g, scene);
+    this.dots(g, scene, ink);
   }
 
   /** Project a point; NaN where it is not to be drawn. */
@@ -126,7 +135,7 @@ export class SpacePainter {
     this.orbit.project(values[at] as number, values[at + 1] as number, values[at + 2] as number, out, place);
   }
 
-  private dots(g: CanvasRenderingContext2D, { cast, look, radius }: SpaceScene): void {
+  private dots(g: CanvasRenderingContext2D, { cast, look, radius }: SpaceScene, ink: string): void {
     const { spots } = this;
     const farthestFirst = [...cast.shown]
       .filter((point) => !Number.isNaN(spots[3 * point] as number))
@@ -143,7 +152,9 @@ export class SpacePainter {
       g.beginPath();
       g.arc(x, y, Math.max(1.5, (radius * this.orbit.distance) / Math.max(0.2, depth)), 0, 2 * Math.PI);
       g.fill();
-      if (look.labels) g.fillText(cast.names[point] as string, x + radius * 1.6, y);
+      if (!look.labels) continue;
+      g.fillStyle = ink;
+      g.fillText(cast.names[point] as string, x + radius * 1.6, y);
     }
   }
 
@@ -201,29 +212,33 @@ export class SpacePainter {
   }
 
   /** A grid beneath everything, so that one sees how one looks at it. */
-  private floor(g: CanvasRenderingContext2D, { middle, radius }: Extent, ink: string): void {
+  private floor(g: CanvasRenderingContext2D, { middle, radius }: Extent, ink: string, unit: string): void {
     const { up, upwards } = this.orbit;
+    const step = gridStep(radius);
     g.strokeStyle = ink;
     g.lineWidth = 1;
     g.globalAlpha = 0.35;
     g.beginPath();
     const corner = [0, 0, 0];
     const mark = (a: number, b: number, place: number): void => {
-      corner[(up + 1) % 3] = (middle[(up + 1) % 3] as number) + a * radius;
-      corner[(up + 2) % 3] = (middle[(up + 2) % 3] as number) + b * radius;
+      corner[(up + 1) % 3] = (middle[(up + 1) % 3] as number) + a * step;
+      corner[(up + 2) % 3] = (middle[(up + 2) % 3] as number) + b * step;
       corner[up] = (middle[up] as number) - radius * upwards * 0.6;
       this.orbit.project(corner[0] as number, corner[1] as number, corner[2] as number, this.ends, place);
     };
     for (let line = -4; line <= 4; line++) {
       for (const turned of [false, true]) {
-        const at = line / 4;
-        mark(turned ? -1 : at, turned ? at : -1, 0);
-        mark(turned ? 1 : at, turned ? at : 1, 3);
+        mark(turned ? -4 : line, turned ? line : -4, 0);
+        mark(turned ? 4 : line, turned ? line : 4, 3);
         g.moveTo(this.ends[0] as number, this.ends[1] as number);
         g.lineTo(this.ends[3] as number, this.ends[4] as number);
       }
     }
     g.stroke();
     g.globalAlpha = 1;
+    g.font = `${Math.max(11, g.canvas.height / 45)}px system-ui, sans-serif`;
+    g.fillStyle = ink;
+    g.textBaseline = "alphabetic";
+    g.fillText(`grid ${step} ${unit}`, 12, g.canvas.height - 12);
   }
 }

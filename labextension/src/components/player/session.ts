@@ -15,6 +15,9 @@ import { Transport, type Wishes } from "./transport";
 const GROWS = 1000;
 const OVERVIEW_GROWS = 5000;
 
+/** Frames of a scene in space that are fetched at once: its time line is made of them, there is no overview. */
+const ALL_OF_SPACE = 65_536;
+
 const IN_SPACE = new Set(["triangulate", "label_3d"]);
 
 /** `nothing`: neither the video's frames are known yet nor any poses. */
@@ -62,6 +65,7 @@ export class Session {
       if (this.closed()) return;
       this.follow();
       if (!this.space && this.playback) await this.pictures.choose(this.playback);
+      if (this.space) this.poses.wantAll(0, Math.min(this.poses.stop, ALL_OF_SPACE));
       void this.loadOverview();
     } catch (error) {
       if (this.closed()) return;

@@ -115,7 +115,9 @@ export class SpaceStage extends Stage {
     const { cast, look, threshold, ink } = this.appearance;
     const here = this.session.poses.at(frame);
     if (!this.extent && here) this.extent = extentOf(here.values, threshold);
-    const scene = { cast, look, at: this.at, radius: dotRadius(width, height, look.dots), mostError: threshold };
+    const unit = this.session.poses.about.peek()?.unit ?? "";
+    const radius = dotRadius(width, height, look.dots);
+    const scene = { cast, look, at: this.at, radius, mostError: threshold, unit };
     this.painter.draw(g, frame, scene, this.extent ?? { middle: [0, 0, 0], radius: 1 }, ink);
   }
 }

@@ -6,7 +6,7 @@ import type { View } from "./view_range";
 
 /** Of no likelihood: nothing is known of those frames. */
 export const UNKNOWN = 255;
-/** Frames of one column up to which the poses themselves are looked at, where they are here. */
+/** Frames of one column up to which the poses themselves are looked at, though there is an overview. */
 const EXACT = 64;
 
 export interface Likelihoods {
@@ -36,7 +36,7 @@ export function columns(source: Likelihoods, rows: ArrayLike<number>, view: View
   for (let column = 0; column < width; column++) {
     const from = Math.floor(view.from + column * each);
     const to = Math.max(from + 1, Math.floor(view.from + (column + 1) * each));
-    if (each > EXACT || !exact(source, rows, found, column, width, from, to)) {
+    if ((source.overview && each > EXACT) || !exact(source, rows, found, column, width, from, to)) {
       rough(source, rows, found, column, width, from, to);
     }
   }
