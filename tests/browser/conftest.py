@@ -14,7 +14,8 @@ from dlc_jupyter import demo
 from tests.browser.pages import STATIC, WAIT
 from tests.system.servers import EXTENSION, Server, Site
 
-LAB = ("-m", "jupyterlab")
+#: With its commands where a page can call them: what a menu would do.
+LAB = ("-m", "jupyterlab", "--LabApp.expose_app_in_browser=True")
 #: Nothing that reaches out, and nothing that needs a screen.
 FLAGS = [
     "--no-sandbox",

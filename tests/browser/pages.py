@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page, Route
+from playwright.sync_api import Locator, Page, Route, expect
 
 from dlc_jupyter import widgets
 from tests.system.servers import Server
@@ -17,6 +17,7 @@ STATIC = Path(widgets.__file__).parent / "static"
 
 #: Seconds that anything may take on a machine that is busy with other things.
 WAIT = 60.0
+expect.set_options(timeout=WAIT * 1000)
 
 _CLASSES = (
     widgets.UploadPanel,
@@ -149,22 +150,22 @@ class Notebook:
     def open(self) -> Notebook:
         """Show it in JupyterLab, without what was open there before."""
         log_in(self.page, self.server)
-        self.page.goto(f"{self.server.url}lab/workspaces/test/tree/{self.name}?reset")
+        self.page.goto(f"{self.server.url}lab/workspaces/{self.name.removesuffix('.ipynb')}/tree/{self.name}?reset")
         self.page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for()
-        # A cell that is run before the kernel is there is run when it comes; the status bar tells when.
-        self.page.locator('.jp-NotebookPanel [data-status="idle"]').first.wait_for()
         return self
 
-    def start(self) -> None:
-        """Run the first cell, and do not wait for it."""
-        self.page.locator(".jp-NotebookPanel .jp-CodeCell .cm-content").first.click()
-        self.page.keyboard.press("Control+Enter")
-
-    def run(self, cell: int) -> None:
-        """Run one cell, and wait until it has an output."""
-        self.page.locator(".jp-NotebookPanel .jp-CodeCell").nth(cell).locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
-        self.output(cell).wait_for()
+    def run(self, cell: int = 0) -> None:
+        """Run a cell, once there is a kernel, and wait until it was run."""
+        self.page.evaluate(
+            """async (cell) => {
+            const {shell, commands} = window.jupyterapp;
+            const {content, context, sessionContext} = shell.currentWidget;
+            await Promise.all([context.ready, sessionContext.ready]);
+            content.activeCellIndex = cell;
+            await commands.execute('notebook:run-cell');
+        }""",
+            cell,
+        )
 
     def output(self, cell: int = 0) -> Locator:
         """Return what a cell shows below it."""

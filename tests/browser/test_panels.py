@@ -13,8 +13,6 @@ from dlc_jupyter.errors import AnalysisFailed
 from tests.browser.pages import WAIT, open_panels, panel, set_trait, trait
 from tests.system.servers import Server, wait_until
 
-expect.set_options(timeout=WAIT * 1000)
-
 
 def rows(page: Page, name: str = "whole") -> Locator:
     return panel(page, name).locator(".dlc-analysis")
@@ -308,8 +306,7 @@ def test_everything_is_in_one_panel(
     player = page.get_by_role("region", name="Player")
     expect(player.locator("canvas").first).to_be_visible()
     set_trait(page, "whole", "frame", 250)
-    page.wait_for_function("() => window.models.whole.get('frame') === 250")
-    page.wait_for_timeout(1500)
+    expect(player.get_by_label("Frame, of 600")).to_have_value("250")
     picture(page, "panel_dark" if dark else "panel")
     page.add_script_tag(content=CONTRAST)
     assert page.evaluate("() => poorContrast('.dlc-columns, .dlc-result-room')") == []

@@ -84,6 +84,12 @@ export function Launch(props: LaunchProps) {
     <form
       class="dlc-launch"
       noValidate
+      onKeyDown={(event) => {
+        // A browser would do so itself, but for JupyterLab, in which Enter does nothing.
+        if (event.key !== "Enter" || !(event.target instanceof HTMLInputElement) || busy.value) return;
+        event.preventDefault();
+        void submit();
+      }}
       onSubmit={(event) => {
         event.preventDefault();
         void submit();
