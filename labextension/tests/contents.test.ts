@@ -57,7 +57,13 @@ describe("a result", () => {
     expect(meaningOf("camera.1_h5_file", { "<camera>_h5_file": "Of that camera." })).toBe("Of that camera.");
   });
 
+  it("says most of what fits several patterns", () => {
+    const meanings = { "<camera>_h5_file": "Of that camera.", "<camera>_filtered_h5_file": "Smoothed." };
+    expect(meaningOf("camera-1_filtered_h5_file", meanings)).toBe("Smoothed.");
+  });
+
   it.each([
+    [{ median: 0.3, by_camera: { a: { median: 0.2 } } }, "median 0.3"],
     [true, "yes"],
     [0.000123456, "0.0001235"],
     [1234.5678, "1234.6"],

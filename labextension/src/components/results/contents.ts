@@ -80,16 +80,21 @@ function sentences(value: unknown): string[] {
 
 /** Return what a field means: by its name, by one of several (`width, height`), or by a pattern (`<camera>_h5_file`). */
 export function meaningOf(field: string, meanings: Record<string, string>): string {
-  if (field in meanings) return meanings[field] ?? "";
+  let best = { length: 0, meaning: "" };
   for (const [names, meaning] of Object.entries(meanings)) {
     for (const name of names.split(/,\s*/)) {
       if (name === field) return meaning;
-      if (!name.includes("<")) continue;
-      const pattern = name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/<[^>]+>/g, ".+");
-      if (new RegExp(`^${pattern}$`).test(field)) return meaning;
+      // Of several patterns the one that says most: <camera>_filtered_h5_file is no <camera>_h5_file.
+      if (name.includes("<") && name.length > best.length && patternOf(name).test(field)) {
+        best = { length: name.length, meaning };
+      }
     }
   }
-  return "";
+  return best.meaning;
+}
+
+function patternOf(name: string): RegExp {
+  return new RegExp(`^${name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/<[^>]+>/g, ".+")}$`);
 }
 
 function labelOf(field: string): string {
@@ -97,7 +102,7 @@ function labelOf(field: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** How a value is read by people; "" where there is nothing to say. */
+/** How a value is read by people; "" where there is nothing to say. What is nested deeper is for programs. */
 export function told(value: unknown): string {
   if (typeof value === "number") return Number.isInteger(value) ? count(value) : String(rounded(value));
   if (typeof value === "boolean") return value ? "yes" : "no";
@@ -105,7 +110,7 @@ export function told(value: unknown): string {
   if (Array.isArray(value)) return list(value);
   if (!isObject(value)) return "";
   return Object.entries(value)
-    .map(([key, each]) => [key.replaceAll("_", " "), told(each)])
+    .map(([key, each]) => [key.replaceAll("_", " "), isObject(each) ? "" : told(each)])
     .filter(([, text]) => text)
     .map(([key, text]) => `${key} ${text}`)
     .join(" · ");
