@@ -102,6 +102,8 @@ export class VideoDriver implements Driver {
     if (this.closed || !("requestVideoFrameCallback" in this.video)) return;
     this.callback = this.video.requestVideoFrameCallback((_now, metadata) => {
       this.listen();
+      // What the end of a seek has drawn already needs not be drawn twice.
+      if (this.locked && this.index.nearest(metadata.mediaTime) === this.frame) return;
       this.paint(metadata.mediaTime);
     });
   }
