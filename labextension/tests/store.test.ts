@@ -86,6 +86,29 @@ describe("the store of a page", () => {
     release();
   });
 
+  it("moves those that wait when one before them is gone", async () => {
+    const server = empty({
+      analysis: [
+        analysis("3", "queued", { position: 2 }),
+        analysis("2", "queued", { position: 1 }),
+        analysis("1", "running"),
+      ],
+    });
+    const events = stream();
+    server.events = events.body;
+    const store = new Store(server);
+    const release = store.use();
+    await vi.waitFor(() => {
+      expect(store.analysis("3")?.position).toBe(2);
+    });
+    events.send(`id: 4\nevent: analysis\ndata: ${JSON.stringify(analysis("2", "running"))}\n\n`);
+    await vi.waitFor(() => {
+      expect(store.analysis("2")?.state).toBe("running");
+    });
+    expect(store.analysis("3")?.position).toBe(1);
+    release();
+  });
+
   it("goes on behind the last event when the connection broke", async () => {
     const server = empty();
     const first = stream();

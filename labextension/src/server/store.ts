@@ -31,6 +31,7 @@ export class Store {
   /** Why nothing is heard, in a sentence; null while all is well. */
   readonly problem = signal<string | null>(null);
 
+  private readonly known: ReadonlySignal<Map<string, Analysis>>;
   private readonly analysesById = signal(new Map<string, Analysis>());
   private readonly filesById = signal(new Map<string, StoredFile>());
   private users = 0;
@@ -42,7 +43,8 @@ export class Store {
   constructor(readonly server: Connection) {
     const newest = (a: { created: string }, b: { created: string }): number =>
       a.created < b.created ? 1 : a.created > b.created ? -1 : 0;
-    this.analyses = computed(() => [...this.analysesById.value.values()].sort(newest));
+    this.analyses = computed(() => placed([...this.analysesById.value.values()].sort(newest)));
+    this.known = computed(() => new Map(this.analyses.value.map((each) => [each.analysis_id, each])));
     this.files = computed(() => [...this.filesById.value.values()].sort(newest));
   }
 
@@ -66,7 +68,7 @@ export class Store {
   }
 
   analysis(id: string): Analysis | undefined {
-    return this.analysesById.value.get(id);
+    return this.known.value.get(id);
   }
 
   file(id: string): StoredFile | undefined {
@@ -231,6 +233,20 @@ export class Store {
       after = `&after=${id(last)}`;
     }
   }
+}
+
+/**
+ * Count the places in the queue anew: they move with those before them, of which alone the server tells.
+ *
+ * @param analyses The newest first; the oldest that waits is the next.
+ */
+function placed(analyses: Analysis[]): Analysis[] {
+  let place = analyses.filter((each) => each.state === "queued").length;
+  return analyses.map((each) => {
+    if (each.state !== "queued") return each;
+    const now = place--;
+    return each.position === now ? each : { ...each, position: now };
+  });
 }
 
 /** Return the page's store of a server, which panels with bundles of their own share. */
