@@ -94,8 +94,9 @@ def test_one_that_failed_says_why_what_to_do_and_what_its_log_says(
     alert = panel(page, "result").get_by_role("alert")
     expect(alert).to_contain_text(failed.value.message)
     expect(alert).to_contain_text(failed.value.hint)
-    expect(panel(page, "result").get_by_label("Log", exact=True)).to_be_visible()
     picture(page, "failed")
+    panel(page, "result").get_by_text("Log", exact=True).click()
+    expect(panel(page, "result").get_by_label("Log", exact=True)).to_contain_text(failed.value.message)
     alert.get_by_role("button", name="Try again").click()
     wait_until(lambda: trait(page, "result", "analysis_id") not in ("", str(analysis)))
 

@@ -9,8 +9,8 @@ const TAIL = 40_000;
 const LOOK = 2000;
 
 /** What the engine has printed, folded until it is asked for. */
-export function Log({ store, analysis, open: opened }: { store: Store; analysis: Analysis; open?: boolean }) {
-  const [open, setOpen] = useState(opened ?? false);
+export function Log({ store, analysis }: { store: Store; analysis: Analysis }) {
+  const [open, setOpen] = useState(false);
   const [text, setText] = useState<string | null>(null);
   const [problem, setProblem] = useState("");
   const box = useRef<HTMLPreElement>(null);

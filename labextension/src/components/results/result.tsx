@@ -97,7 +97,7 @@ function Of(props: { store: Store; analysis: Analysis; analysisId: Signal<string
       {result && <Told result={result} />}
       {props.player}
       {result && <Succeeded store={store} analysis={analysis} result={result} />}
-      {state !== "queued" && <Log store={store} analysis={analysis} open={state === "failed"} />}
+      {state !== "queued" && <Log store={store} analysis={analysis} />}
       <Fold label="Parameters">
         <Facts facts={chosen(analysis)} />
       </Fold>
