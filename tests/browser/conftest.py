@@ -48,11 +48,12 @@ def jp_server_cleanup() -> None:
     """Nothing, for the same reason."""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The Chromium that is installed. Only where nobody relies on the outcome may it be missing.
 
-    It ends with the tests of this folder: as long as Playwright is there, no other event loop can run.
+    It ends with the tests of a module: as long as Playwright is there, no other event loop can run, and pytest does not end a
+    fixture of scope package before the session.
     """
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     relied_on = bool(os.environ.get("CI"))
