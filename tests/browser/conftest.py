@@ -52,8 +52,8 @@ def jp_server_cleanup() -> None:
 def chromium() -> Iterator[Browser]:
     """The Chromium that is installed. Only where nobody relies on the outcome may it be missing.
 
-    It ends with the tests of a module: as long as Playwright is there, no other event loop can run, and pytest does not end a
-    fixture of scope package before the session.
+    It ends with the tests of a module: as long as Playwright is there, no other event loop can run, and what has the
+    scope of a package may last as long as the session.
     """
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     relied_on = bool(os.environ.get("CI"))
