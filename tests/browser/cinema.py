@@ -21,7 +21,7 @@ from dlc_jupyter.storage.database import Database, database_url
 from dlc_jupyter.storage.files import FileStore
 from tests.browser.numbered import KINDS, PARTS, make, number_of, places, write_compact
 from tests.browser.pages import panel
-from tests.system.servers import Server, Site
+from tests.system.servers import Server, Site, wait_until
 
 #: Who says that it is working on the analyses that tests pretend to run, and for how long, in seconds.
 WORKER, LEASE = "a test", 36_000.0
@@ -192,6 +192,11 @@ class Seat:
             "([canvas, frame]) => canvas.dataset.frame === frame", arg=[self.canvas.element_handle(), str(frame)]
         )
         return self.look()
+
+    def pictured(self) -> Seat:
+        """Wait until there is a picture beneath the poses: they may be there before it."""
+        wait_until(lambda: self.look().number is not None)
+        return self
 
     def go(self, frame: int) -> Seen:
         """Type the number of a frame."""

@@ -174,7 +174,7 @@ def test_what_is_hidden_is_not_drawn(sit: Sit) -> None:
 
 
 def test_python_and_the_player_follow_each_other(sit: Sit, page: Page) -> None:
-    seat = sit(frame=77)
+    seat = sit(frame=77).pictured()
     assert seat.until(77).number == 77
     set_trait(page, "player", "frame", 301)
     assert seat.until(301).number == 301
@@ -232,7 +232,7 @@ def test_poses_appear_while_they_are_found(cinema: Cinema, sit: Sit) -> None:
 
 
 def test_traces_lead_to_the_frame(sit: Sit, page: Page) -> None:
-    seat = sit()
+    seat = sit().pictured()
     seat.player.get_by_text("Traces", exact=True).click()
     plot = seat.player.locator(".u-over")
     plot.scroll_into_view_if_needed()
@@ -250,7 +250,7 @@ def test_traces_lead_to_the_frame(sit: Sit, page: Page) -> None:
 
 
 def test_keys_alone_will_do(sit: Sit, page: Page) -> None:
-    seat = sit()
+    seat = sit().pictured()
     line = seat.player.get_by_role("slider", name="Frame")
     for _ in range(60):
         page.keyboard.press("Tab")
