@@ -44,25 +44,25 @@ def send_resumable(server: Connection, path: Path, filename: str, progress: Prog
     unfinished = _unfinished(server, filename, size)
     stored = [each["file_id"] for each in server.json("GET", f"file?size={size}") if each["size"] == size]
     digest = sha1(path) if stored else ""
-    if unfinished is not None and digest not in stored:
-        earlier = _Upload(server, path, filename, size, digest, progress, unfinished)
-        if file_id := _gone_on_with(earlier, digest):
+    begun = [unfinished] if unfinished is not None and digest not in stored else []
+    for each in (*begun, None):
+        if file_id := _whole(_Upload(server, path, filename, size, digest, progress, each), digest):
             return file_id
     return _Upload(server, path, filename, size, digest, progress).run()
 
 
-def _gone_on_with(earlier: _Upload, digest: str) -> str | None:
-    """Return the id of a file that waited half sent; None where it had the same name and size, but was another one."""
+def _whole(upload: _Upload, digest: str) -> str | None:
+    """Return the id of a file that was sent; None where what has come is a mixture, with bytes of another writer's."""
     try:
-        file_id = earlier.run()
+        file_id = upload.run()
     except Refusal as refusal:
         if refusal.status != MISMATCH:
             raise
         return None
-    if file_id == (digest or sha1(earlier.path)):
+    if not upload.interrupted or file_id == (digest or sha1(upload.path)):
         return file_id
-    if earlier.finished_it:  # a mixture of the two
-        earlier.server.do("DELETE", f"file/{one(file_id)}")
+    if upload.finished_it:
+        upload.server.do("DELETE", f"file/{one(file_id)}")
     return None
 
 
@@ -110,6 +110,8 @@ class _Upload:
         self.id = str(unfinished["upload_id"]) if unfinished else ""
         self.offset = int(unfinished["offset"]) if unfinished else 0
         self.file_id = ""
+        #: Whether others may have written to it: it waited for a while, or was cut off.
+        self.interrupted = unfinished is not None
         self._sent = self.offset
 
     @property
@@ -129,6 +131,7 @@ class _Upload:
                 farthest = max(farthest, self.offset)
                 if failures == len(PAUSES) or not _passing(error):
                     raise
+            self.interrupted = True
             time.sleep(PAUSES[failures])
             failures += 1
             self._look()

@@ -123,18 +123,3 @@ def test_a_file_system_that_cannot_share_blocks_says_so(another_disk):
     with (another_disk / "source").open("rb") as source, (another_disk / "target").open("wb") as target:
         assert not disk.reflink(source.fileno(), target.fileno())
     assert (another_disk / "target").read_bytes() == b""
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (1023, "1,023 bytes"),
-        (1024, "1 KiB"),
-        (1.5 * 2**30, "1.5 GiB"),
-        (3 * 2**40, "3 TiB"),
-        (2**50, "1,024 TiB"),
-    ],
-)
-def test_sizes_are_written_as_people_do(size, text):
-    assert disk.readable(size) == text
