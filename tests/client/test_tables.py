@@ -62,7 +62,8 @@ def test_where_there_are_no_poses_it_is_said(client: Client, video: str) -> None
 
 
 def test_xarray_in_movements_layout(client: Client, video: str) -> None:
-    xarray = pytest.importorskip("xarray")
+    import xarray
+
     analysis = client.run("invent", video, frames=11, animals=2)
     analysis.wait(progress=False, timeout=60)
     data, poses = analysis.to_xarray(), analysis.poses()

@@ -5,11 +5,11 @@ import { removeFile } from "../../server/actions";
 import { sentence } from "../../server/refusal";
 import type { Store } from "../../server/store";
 import type { StoredFile } from "../../server/types";
-import { Button } from "../parts/button";
 import { Confirm } from "../parts/confirm";
 import { BinIcon } from "../parts/icons";
 import { FileLink } from "../parts/file_link";
 import { Notice } from "../parts/notice";
+import { SearchField, Segments } from "../parts/search";
 import { VirtualList } from "../parts/virtual_list";
 import { ago, bytes, plural } from "../parts/wording";
 import { comesFrom, isVideo, kindOf, shownBy, type FileFilter } from "./about";
@@ -51,30 +51,8 @@ export function Files(props: {
   return (
     <section class="dlc-files-list" aria-label="Files">
       <div class="dlc-toolbar">
-        <input
-          type="search"
-          class="dlc-input"
-          placeholder="Search files …"
-          aria-label="Search files"
-          value={typed.value}
-          onInput={(event) => {
-            typed.value = event.currentTarget.value;
-          }}
-        />
-        <div role="group" aria-label="Which files" class="dlc-segments">
-          {FILTERS.map(([name, label]) => (
-            <Button
-              key={name}
-              kind="quiet"
-              pressed={filter.value === name}
-              onClick={() => {
-                filter.value = name;
-              }}
-            >
-              {label}
-            </Button>
-          ))}
-        </div>
+        <SearchField typed={typed} placeholder="Search files …" label="Search files" />
+        <Segments chosen={filter} options={FILTERS} label="Which files" />
       </div>
       {problem.value && <Notice kind="error">{problem.value}</Notice>}
       {shown.value.length > 0 ? (

@@ -3,6 +3,7 @@ import type { Store } from "../../server/store";
 import type { AnalysisDescription, StoredFile } from "../../server/types";
 import { isMade, isVideo } from "../files/about";
 import { Button } from "../parts/button";
+import { SearchField } from "../parts/search";
 import { VirtualList } from "../parts/virtual_list";
 import { bytes } from "../parts/wording";
 
@@ -80,18 +81,7 @@ function Offer({ store, chosen }: { store: Store; chosen: Signal<string[]> }) {
   if (videos.length === 0) return <p class="dlc-faint">No video yet: upload one first.</p>;
   return (
     <>
-      {videos.length > MANY && (
-        <input
-          type="search"
-          class="dlc-input"
-          placeholder="Search videos …"
-          aria-label="Search videos"
-          value={typed.value}
-          onInput={(event) => {
-            typed.value = event.currentTarget.value;
-          }}
-        />
-      )}
+      {videos.length > MANY && <SearchField typed={typed} placeholder="Search videos …" label="Search videos" />}
       {shown.length > 0 ? (
         <VirtualList items={shown} rowHeight={ROW} height={6 * ROW} label="Videos" keyOf={(each) => each.file_id}>
           {(file) => <Choice file={file} chosen={chosen} />}

@@ -8,6 +8,7 @@ import type { Analysis } from "../../server/types";
 import { Button } from "../parts/button";
 import { Notice } from "../parts/notice";
 import { ProgressBar } from "../parts/progress_bar";
+import { SearchField, Segments } from "../parts/search";
 import { VirtualList } from "../parts/virtual_list";
 import { ago, count, duration, plural } from "../parts/wording";
 import { inOrder, inputs, matches, type Filter } from "./order";
@@ -45,30 +46,8 @@ export function Queue(props: {
   return (
     <section class="dlc-queue" aria-label="Analyses">
       <div class="dlc-toolbar">
-        <input
-          type="search"
-          class="dlc-input"
-          placeholder="Search …"
-          aria-label="Search analyses"
-          value={typed.value}
-          onInput={(event) => {
-            typed.value = event.currentTarget.value;
-          }}
-        />
-        <div role="group" aria-label="Which analyses" class="dlc-segments">
-          {FILTERS.map(([name, label]) => (
-            <Button
-              key={name}
-              kind="quiet"
-              pressed={filter.value === name}
-              onClick={() => {
-                filter.value = name;
-              }}
-            >
-              {label}
-            </Button>
-          ))}
-        </div>
+        <SearchField typed={typed} placeholder="Search …" label="Search analyses" />
+        <Segments chosen={filter} options={FILTERS} label="Which analyses" />
         <Hearing store={store} />
       </div>
       {problem.value && <Notice kind="error">{problem.value}</Notice>}
